@@ -1,0 +1,1 @@
+"""Geometry, intensity maps and array namespaces: no kernel, no file, no backend."""

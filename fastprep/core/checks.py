@@ -1,0 +1,68 @@
+"""Checks that several operations share, each with one message."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from fastprep.core.errors import ArgumentError, DTypeError, ShapeError, TooLargeError
+
+#: Interpolation orders by name and number.
+ORDERS = {"nearest": 0, "linear": 1, "cubic": 3}
+
+
+def check_order(order: int | str) -> int:
+    """0, 1 or 3."""
+    number = ORDERS.get(order, -1) if isinstance(order, str) else order
+    if number not in ORDERS.values():
+        msg = f"order={order!r}: expected 'nearest', 'linear', 'cubic' (or 0, 1, 3)"
+        raise ArgumentError(msg)
+    return int(number)
+
+
+def check_range(lo: float, hi: float, *, name: str) -> tuple[float, float]:
+    """Two numbers, the first below the second."""
+    if not lo < hi or math.isinf(lo) or math.isinf(hi):
+        msg = f"{name}=({lo}, {hi}): expected two finite numbers, the first below the second"
+        raise ArgumentError(msg)
+    return float(lo), float(hi)
+
+
+def check_space(shape: Sequence[int], ndim: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """``shape`` split into leading (batch, channel) and space axes."""
+    if ndim not in (2, 3) or len(shape) < ndim or 0 in shape:
+        msg = f"x of shape {tuple(shape)}: expected at least {ndim} axes, 2 or 3 of them space, none of length zero"
+        raise ShapeError(msg)
+    cut = len(shape) - ndim
+    return tuple(shape[:cut]), tuple(shape[cut:])
+
+
+def check_interpolable(dtype: np.dtype[np.generic]) -> None:
+    """Only numbers can be blended: booleans are labels."""
+    if dtype.kind == "b":
+        msg = "x of dtype bool: a mask can't be interpolated, use order='nearest'"
+        raise DTypeError(msg)
+
+
+def float_for(dtype: np.dtype[np.generic]) -> str:
+    """The dtype rule of intensity operations: floats keep their type, integers and bool become float32."""
+    return dtype.name if dtype.kind == "f" else "float32"
+
+
+def check_memory(shape: Sequence[int], dtype: str) -> None:
+    """TooLargeError when an array of this shape would not fit into this machine's memory."""
+    need = math.prod(shape) * np.dtype(dtype).itemsize
+    have = _physical_memory()
+    if need > have:
+        msg = f"a result of shape {tuple(shape)} {dtype} takes {need / 2**30:.1f} GiB; this machine has {have / 2**30:.1f} GiB"
+        raise TooLargeError(msg)
+
+
+def _physical_memory() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 2**63 - 1

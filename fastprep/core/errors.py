@@ -1,0 +1,65 @@
+"""Every exception fastprep raises on purpose.
+
+Each is also the builtin a caller would already catch, so ``except ValueError`` keeps working.
+A message names the argument, the value it had, and what was expected.
+"""
+
+
+class FastprepError(Exception):
+    """Base of all errors below."""
+
+
+class ArgumentError(FastprepError, ValueError):
+    """A value out of its domain: an unknown name, a negative width, a wrong length."""
+
+
+class ShapeError(ArgumentError):
+    """An array or a shape that does not fit the operation."""
+
+
+class DTypeError(FastprepError, TypeError):
+    """A data type the operation has no meaning for."""
+
+
+class GeometryError(FastprepError, ValueError):
+    """A grid that describes no space: singular or non-finite affine, non-positive spacing, grids that disagree."""
+
+
+class NonFiniteError(FastprepError, ValueError):
+    """NaN or infinity where a statistic was asked for."""
+
+
+class NoKernelError(FastprepError, NotImplementedError):
+    """No kernel for this operation on this device; data is never moved silently."""
+
+
+class MissingExtraError(FastprepError, ImportError):
+    """An optional dependency is not installed; the message names the extra."""
+
+
+class TooLargeError(FastprepError, MemoryError):
+    """The result would not fit in memory."""
+
+
+class ConfigError(FastprepError, ValueError):
+    """A pipeline that cannot be understood: unknown step, unknown key, wrong value."""
+
+
+class ReadError(FastprepError, OSError):
+    """A file that cannot be read as what it claims to be."""
+
+
+class SeriesError(ReadError):
+    """Files that are readable one by one but form no regular volume."""
+
+
+class GantryTiltError(SeriesError):
+    """Slices stacked along a direction that is not their normal."""
+
+
+class WriteError(FastprepError, OSError):
+    """An output that cannot be written."""
+
+
+class BusyError(FastprepError, RuntimeError):
+    """Another run holds the output folder."""

@@ -1,0 +1,115 @@
+"""Arrays of any library in, arrays of the same library out, on the same device.
+
+Kernels see NumPy views of host memory (and, on a GPU, the device's own arrays). Nothing is copied and
+nothing crosses between host and device here.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import array_api_compat
+import numpy as np
+import numpy.typing as npt
+
+from fastprep.core.errors import DTypeError
+
+# The device types of the DLPack standard.
+_HOST, _CUDA, _CUDA_PINNED, _CUDA_MANAGED = 1, 2, 3, 13
+
+
+def device_of(x: Any) -> str:
+    """ "cpu" or "gpu": where the memory of ``x`` is.
+
+    Raises
+    ------
+    DTypeError
+        ``x`` is no array, or lives on a device fastprep knows nothing of.
+    """
+    if isinstance(x, np.ndarray):
+        return "cpu"
+    if not hasattr(x, "__dlpack_device__"):
+        msg = f"x of type {type(x).__name__}: expected an array (NumPy, CuPy, PyTorch, JAX or any DLPack array)"
+        raise DTypeError(msg)
+    kind = int(x.__dlpack_device__()[0])
+    if kind in (_HOST, _CUDA_PINNED):
+        return "cpu"
+    if kind in (_CUDA, _CUDA_MANAGED):
+        return "gpu"
+    msg = f"x of type {type(x).__name__} is on DLPack device {kind}: expected host memory or a CUDA device"
+    raise DTypeError(msg)
+
+
+def host_view(x: Any) -> npt.NDArray[Any]:
+    """A NumPy array over the memory of a host array, without a copy.
+
+    Raises
+    ------
+    DTypeError
+        A tensor that requires grad, or a data type NumPy does not have.
+    """
+    if isinstance(x, np.ndarray):
+        view = np.asarray(x)
+    elif _is_torch(x):
+        view = _torch_view(x)
+    else:
+        try:
+            view = np.from_dlpack(x)
+        except (BufferError, RuntimeError, TypeError):
+            # JAX and read-only exporters refuse DLPack to older consumers, but lend their buffer.
+            view = np.asarray(x)
+    if view.dtype.kind not in "biuf" or view.dtype.itemsize > 8:
+        msg = f"x of dtype {view.dtype}: expected bool, integers, or floats of at most 64 bits"
+        raise DTypeError(msg)
+    return view
+
+
+def like(result: npt.NDArray[Any], x: Any) -> Any:
+    """``result`` as an array of the library of ``x``, without a copy where that library can take one over."""
+    if isinstance(x, np.ndarray):
+        return result
+    if _is_torch(x):
+        torch = sys.modules["torch"]
+        return torch.from_numpy(result)
+    xp = array_api_compat.array_namespace(x)
+    return xp.asarray(result)
+
+
+def dtype_name(dtype: Any) -> str:
+    """The NumPy name of a data type of any library: ``torch.float32`` is "float32"."""
+    if isinstance(dtype, str):
+        name = dtype
+    elif _is_torch_dtype(dtype):
+        name = str(dtype).rpartition(".")[2]
+    else:
+        name = getattr(dtype, "name", None) or np.dtype(dtype).name
+    try:
+        found = np.dtype(name)
+    except TypeError:
+        found = None
+    if found is None or found.kind not in "biuf" or found.itemsize > 8:
+        msg = f"dtype={dtype!r}: expected bool, an integer type, or float16, float32, float64"
+        raise DTypeError(msg)
+    return found.name
+
+
+def _is_torch(x: Any) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(x, torch.Tensor)
+
+
+def _is_torch_dtype(dtype: Any) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(dtype, torch.dtype)
+
+
+def _torch_view(x: Any) -> npt.NDArray[Any]:
+    if x.requires_grad:
+        msg = "x requires grad: fastprep's operations have no gradient, pass x.detach()"
+        raise DTypeError(msg)
+    try:
+        return np.asarray(x.numpy())
+    except TypeError as error:
+        msg = f"x of dtype {x.dtype}: expected a data type NumPy has"
+        raise DTypeError(msg) from error

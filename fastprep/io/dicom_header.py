@@ -1,0 +1,424 @@
+"""What fastprep needs of a DICOM header, as plain validated numbers.
+
+Values are taken from pydicom's raw elements and parsed here: half the time of its own conversion, no warning
+for each sloppy value, and one kind of error. Nothing that identifies a patient is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import threading
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from fastprep.core.errors import MissingExtraError, ReadError
+
+_PREAMBLE = 132
+_DEFLATED = "1.2.840.10008.1.2.1.99"
+_MOST_FRAMES = 1 << 20
+
+_TRANSFER_SYNTAX = 0x00020010
+_MODALITY = 0x00080060
+_THICKNESS = 0x00180050
+_SPACING_BETWEEN = 0x00180088
+_IMAGER_SPACING = 0x00181164
+_STUDY_UID = 0x0020000D
+_SERIES_UID = 0x0020000E
+_SERIES_NUMBER = 0x00200011
+_POSITION = 0x00200032
+_ORIENTATION = 0x00200037
+_SAMPLES = 0x00280002
+_PHOTOMETRIC = 0x00280004
+_FRAMES = 0x00280008
+_ROWS = 0x00280010
+_COLUMNS = 0x00280011
+_PIXEL_SPACING = 0x00280030
+_BITS_ALLOCATED = 0x00280100
+_BITS_STORED = 0x00280101
+_HIGH_BIT = 0x00280102
+_SIGNED = 0x00280103
+_WINDOW_CENTER = 0x00281050
+_WINDOW_WIDTH = 0x00281051
+_INTERCEPT = 0x00281052
+_SLOPE = 0x00281053
+_LUT_SEQUENCE = 0x00283000
+_LUT_DESCRIPTOR = 0x00283002
+_LUT_DATA = 0x00283006
+_SHARED_GROUPS = 0x52009229
+_FRAME_GROUPS = 0x52009230
+_PIXEL_DATA = 0x7FE00010
+
+#: What tells slices at one position apart, for the message that refuses them.
+_PHASES = {
+    0x00180086: "EchoNumbers",
+    0x00189087: "DiffusionBValue",
+    0x00200012: "AcquisitionNumber",
+    0x00200100: "TemporalPositionIdentifier",
+    0x00080032: "AcquisitionTime",
+}
+_FUNCTIONAL_GROUPS = {
+    0x00209113: "plane position",
+    0x00209116: "plane orientation",
+    0x00289110: "pixel measures",
+    0x00289132: "frame VOI LUT",
+    0x00289145: "pixel value transformation",
+    0x00209111: "frame content",
+}
+_WANTED = [v for k, v in sorted(globals().items()) if k.startswith("_") and type(v) is int and v > _MOST_FRAMES]
+_WANTED += [*_PHASES]
+
+# warnings.catch_warnings changes the whole process: two of ours at once could leave the filters altered.
+_warnings_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One plane: geometry in DICOM's LPS millimetres, and how its stored numbers become quantities."""
+
+    index: int
+    position: tuple[float, ...] | None
+    orientation: tuple[float, ...] | None
+    spacing: tuple[float, ...] | None
+    imager_spacing: tuple[float, ...] | None
+    thickness: float | None
+    spacing_between: float | None
+    slope: float
+    intercept: float
+    windows: tuple[tuple[float, float], ...]
+    phase: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Header:
+    """One file: its pixel format, where the pixel data starts, and its planes."""
+
+    path: Path
+    study_uid: str
+    series_uid: str
+    series_number: int
+    modality: str
+    rows: int
+    columns: int
+    samples: int
+    photometric: str
+    bits_allocated: int
+    bits_stored: int
+    high_bit: int
+    signed: bool
+    syntax: str
+    implicit: bool
+    little_endian: bool
+    pixel_offset: int | None
+    frames: tuple[Frame, ...]
+    lut: tuple[int, npt.NDArray[np.uint16]] | None
+    notes: tuple[str, ...]
+
+    @cached_property
+    def stored_dtype(self) -> np.dtype[Any]:
+        """Native-endian integer type of the stored values."""
+        return np.dtype(f"{'i' if self.signed else 'u'}{self.bits_allocated // 8}")
+
+    @property
+    def stored_range(self) -> tuple[int, int]:
+        """Smallest and largest value ``bits_stored`` bits can hold."""
+        half = 1 << (self.bits_stored - 1)
+        return (-half, half - 1) if self.signed else (0, 2 * half - 1)
+
+
+def hash_uid(uid: str) -> str:
+    """The first 16 hexadecimal digits of the UID's SHA-256: what is printed or stored in place of the UID."""
+    return hashlib.sha256(uid.encode()).hexdigest()[:16]
+
+
+def pydicom() -> Any:
+    """The pydicom module, or MissingExtraError."""
+    try:
+        import pydicom as module
+    except ImportError as error:
+        msg = "reading DICOM needs pydicom: pip install fastprep[scans]"
+        raise MissingExtraError(msg) from error
+    return module
+
+
+def read_header(path: Path) -> Header:
+    """The header of one DICOM image.
+
+    Raises
+    ------
+    ReadError
+        Not DICOM, cut short, no image in it, or a value that cannot be what its tag says.
+    """
+    return read_headers([path], strict=True)[0][0]
+
+
+def read_headers(
+    paths: Sequence[Path], *, strict: bool = False
+) -> tuple[list[Header], list[tuple[Path, str]]]:
+    """Headers of the images among ``paths``, and (path, reason) of the rest; the first reason is raised if ``strict``.
+
+    One thread: parsing holds the GIL, and threads made 148 local files slower (71 ms against 58).
+    """
+    dcmread = pydicom().dcmread
+    headers: list[Header] = []
+    skipped: list[tuple[Path, str]] = []
+    with _warnings_lock, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for path in paths:
+            caught.clear()
+            try:
+                headers.append(_read_one(path, dcmread, caught))
+            except ReadError as error:
+                if strict:
+                    raise
+                skipped.append((path, str(error).removeprefix(f"{path}: ")))
+    return headers, skipped
+
+
+def _read_one(path: Path, dcmread: Any, caught: list[warnings.WarningMessage]) -> Header:
+    try:
+        with path.open("rb") as file:
+            bare = _is_bare(path, file)
+            dataset = dcmread(file, stop_before_pixels=True, specific_tags=_WANTED, force=bare)
+            return _build(path, file, dataset, caught)
+    except ReadError:
+        raise
+    except OSError as error:
+        msg = f"{path}: {error.strerror or error}"
+        raise ReadError(msg) from error
+    except Exception as error:  # pydicom lets any exception out of a damaged file
+        msg = f"{path}: damaged DICOM header ({type(error).__name__}: {error})"
+        raise ReadError(msg) from error
+
+
+def _is_bare(path: Path, file: BinaryIO) -> bool:
+    """True for a data set without the preamble, as scanners of the 1990s wrote; ReadError for other files."""
+    head = file.read(_PREAMBLE)
+    file.seek(0)
+    if not head:
+        msg = f"{path}: empty file"
+        raise ReadError(msg)
+    if head[128:] == b"DICM":
+        return False
+    group, element = int.from_bytes(head[:2], "little"), int.from_bytes(head[2:4], "little")
+    if len(head) < _PREAMBLE or group not in (2, 8) or element > 0x18:
+        msg = f"{path}: not a DICOM file"
+        raise ReadError(msg)
+    return True
+
+
+def _build(path: Path, file: BinaryIO, dataset: Any, caught: list[warnings.WarningMessage]) -> Header:
+    top = _Values(path, dataset)
+    syntax = _Values(path, getattr(dataset, "file_meta", {})).text(_TRANSFER_SYNTAX)
+    modality = top.text(_MODALITY)
+    implicit, little = dataset.original_encoding
+    offset = None if syntax == _DEFLATED else _pixel_offset(file, little)
+    if offset is None and syntax != _DEFLATED or top.raw(_ROWS) is None:
+        msg = f"{path}: holds no image{f' (modality {modality})' if modality else ''}, or ends before its pixel data"
+        raise ReadError(msg)
+    header = Header(
+        path=path,
+        study_uid=top.text(_STUDY_UID),
+        series_uid=top.text(_SERIES_UID),
+        series_number=int((top.numbers(_SERIES_NUMBER) or (0,))[0]),
+        modality=modality,
+        rows=top.integer(_ROWS),
+        columns=top.integer(_COLUMNS),
+        samples=top.integer(_SAMPLES, 1),
+        photometric=top.text(_PHOTOMETRIC) or "MONOCHROME2",
+        bits_allocated=top.integer(_BITS_ALLOCATED),
+        bits_stored=top.integer(_BITS_STORED, top.integer(_BITS_ALLOCATED)),
+        high_bit=top.integer(_HIGH_BIT, top.integer(_BITS_STORED, top.integer(_BITS_ALLOCATED)) - 1),
+        signed=bool(top.integer(_SIGNED, 0)),
+        syntax=syntax,
+        implicit=bool(implicit),
+        little_endian=bool(little),
+        pixel_offset=offset,
+        frames=_frames(top),
+        lut=_modality_lut(top),
+        notes=tuple(str(w.message) for w in caught),
+    )
+    _check_format(header)
+    return header
+
+
+def _pixel_offset(file: BinaryIO, little: bool) -> int | None:
+    """Where the pixel data element starts: pydicom stops in front of it."""
+    offset = file.tell()
+    head = file.read(4)
+    order = "little" if little else "big"
+    tag = int.from_bytes(head[:2], order) << 16 | int.from_bytes(head[2:], order)  # type: ignore[arg-type]
+    return offset if tag == _PIXEL_DATA else None
+
+
+def _check_format(header: Header) -> None:
+    if header.rows < 1 or header.columns < 1:
+        problem = f"an image of {header.rows} rows and {header.columns} columns"
+    elif header.samples != 1 or not header.photometric.startswith("MONOCHROME"):
+        problem = (
+            f"a colour image (PhotometricInterpretation {header.photometric}, {header.samples} samples per pixel):"
+            " expected one grey channel, MONOCHROME1 or MONOCHROME2"
+        )
+    elif header.bits_allocated not in (8, 16, 32):
+        problem = f"BitsAllocated {header.bits_allocated}: expected 8, 16 or 32"
+    elif not 1 <= header.bits_stored <= header.high_bit + 1 <= header.bits_allocated:
+        problem = (
+            f"BitsStored {header.bits_stored} and HighBit {header.high_bit} do not fit"
+            f" BitsAllocated {header.bits_allocated}"
+        )
+    else:
+        return
+    msg = f"{header.path}: {problem}"
+    raise ReadError(msg)
+
+
+def _frames(top: _Values) -> tuple[Frame, ...]:
+    count = int((top.numbers(_FRAMES) or (1,))[0])
+    shared, groups = top.items(_SHARED_GROUPS), top.items(_FRAME_GROUPS)
+    if count == 1 and not groups:
+        return (_frame(0, [top]),)
+    if len(groups) != count or not 0 < count < _MOST_FRAMES:
+        msg = (
+            f"{top.path}: {count} frames with {len(groups)} per-frame positions: their places in the patient are"
+            " unknown. Expected an Enhanced CT or MR object, or one file per slice"
+        )
+        raise ReadError(msg)
+    common = [macro for item in shared for macro in item.macros()]
+    return tuple(_frame(i, [*group.macros(), *common, top]) for i, group in enumerate(groups))
+
+
+def _frame(index: int, sources: list[_Values]) -> Frame:
+    """The frame described by the first of ``sources`` that holds each tag."""
+
+    def numbers(tag: int, count: int) -> tuple[float, ...] | None:
+        for source in sources:
+            values = source.numbers(tag)
+            if values:
+                return source.checked(tag, values, count)
+        return None
+
+    def one(tag: int) -> float | None:
+        values = numbers(tag, 1)
+        return values[0] if values else None
+
+    path = sources[0].path
+    slope, intercept = one(_SLOPE), one(_INTERCEPT)
+    if slope == 0:
+        msg = f"{path}: RescaleSlope 0 makes every voxel the same"
+        raise ReadError(msg)
+    centers = next((c for s in sources if (c := s.numbers(_WINDOW_CENTER))), ())
+    widths = next((w for s in sources if (w := s.numbers(_WINDOW_WIDTH))), ())
+    phase = {name: text for tag, name in _PHASES.items() for s in reversed(sources) if (text := s.text(tag))}
+    return Frame(
+        index=index,
+        position=numbers(_POSITION, 3),
+        orientation=numbers(_ORIENTATION, 6),
+        spacing=numbers(_PIXEL_SPACING, 2),
+        imager_spacing=numbers(_IMAGER_SPACING, 2),
+        thickness=one(_THICKNESS),
+        spacing_between=one(_SPACING_BETWEEN),
+        slope=1.0 if slope is None else slope,
+        intercept=0.0 if intercept is None else intercept,
+        windows=tuple(zip(centers, widths, strict=False)),
+        phase=tuple(phase.items()),
+    )
+
+
+def _modality_lut(top: _Values) -> tuple[int, npt.NDArray[np.uint16]] | None:
+    """First stored value mapped and the table, of the Modality LUT Sequence."""
+    items = top.items(_LUT_SEQUENCE)
+    if not items:
+        return None
+    descriptor, data = items[0].raw(_LUT_DESCRIPTOR), items[0].raw(_LUT_DATA)
+    if descriptor is None or data is None or len(descriptor) < 6:
+        msg = f"{top.path}: Modality LUT without descriptor or data"
+        raise ReadError(msg)
+    order = "<" if top.dataset.original_encoding[1] else ">"
+    length = int(np.frombuffer(descriptor, f"{order}u2")[0]) or 1 << 16
+    kind = "i2" if top.integer(_SIGNED, 0) else "u2"
+    first = int(np.frombuffer(descriptor, f"{order}{kind}")[1])
+    table = np.frombuffer(data, np.uint8 if len(data) == length else f"{order}u2", count=-1)
+    if len(table) < length:
+        msg = f"{top.path}: Modality LUT of {len(table)} entries where its descriptor says {length}"
+        raise ReadError(msg)
+    return first, table[:length].astype(np.uint16)
+
+
+class _Values:
+    """Typed access to the raw elements of one data set."""
+
+    def __init__(self, path: Path, dataset: Any) -> None:
+        self.path = path
+        self.dataset = dataset
+
+    def raw(self, tag: int) -> bytes | None:
+        """The element's bytes, None where it is absent or empty."""
+        if tag not in self.dataset:
+            return None
+        return self.dataset.get_item(tag).value or None
+
+    def text(self, tag: int) -> str:
+        """A string value, "" where absent."""
+        value = self.raw(tag)
+        if value is None:
+            return ""
+        return value.decode("latin-1").strip(" \0") if isinstance(value, bytes) else str(value)
+
+    def integer(self, tag: int, default: int | None = None) -> int:
+        """An unsigned 16-bit value."""
+        value = self.raw(tag)
+        if value is None and default is not None:
+            return default
+        if value is None or len(value) < 2:
+            msg = f"{self.path}: no value for {_name(tag)}"
+            raise ReadError(msg)
+        order = self.dataset.get_item(tag).is_little_endian
+        return int.from_bytes(value[:2], "little" if order else "big")
+
+    def numbers(self, tag: int) -> tuple[float, ...]:
+        """Decimal or integer strings, () where absent."""
+        text = self.text(tag)
+        if not text:
+            return ()
+        try:
+            return tuple(float(part) for part in text.split("\\"))
+        except ValueError as error:
+            msg = f"{self.path}: {_name(tag)} is {text[:60]!r}: expected decimal numbers"
+            raise ReadError(msg) from error
+
+    def checked(self, tag: int, values: tuple[float, ...], count: int) -> tuple[float, ...]:
+        """The first ``count`` of ``values``, all finite."""
+        if len(values) < count or not all(math.isfinite(v) for v in values[:count]):
+            msg = f"{self.path}: {_name(tag)} is {values}: expected {count} finite numbers"
+            raise ReadError(msg)
+        return values[:count]
+
+    def items(self, tag: int) -> list[_Values]:
+        """The items of a sequence, [] where absent."""
+        if tag not in self.dataset:
+            return []
+        return [_Values(self.path, item) for item in self.dataset[tag].value or ()]
+
+    def macros(self) -> list[_Values]:
+        """The functional group macros inside one item."""
+        return [inner for tag in _FUNCTIONAL_GROUPS for inner in self.items(tag)[:1]]
+
+
+def _name(tag: int) -> str:
+    from pydicom.datadict import keyword_for_tag
+
+    return keyword_for_tag(tag) or f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+
+
+def image_files(path: Path) -> list[Path]:
+    """Every regular file under a folder, links to folders not followed, in a fixed order."""
+    found = (Path(folder) / name for folder, _, names in os.walk(path) for name in names)
+    return sorted(file for file in found if file.is_file())

@@ -1,0 +1,139 @@
+"""THE table: every public operation, the kernels it runs on, and what holds them together.
+
+A kernel ``name`` is the function ``name`` in ``kernels/<backend>/<name>.py``, with the same signature on every
+backend. A cell names the technology of that backend; NONE means there is no kernel, and data does not
+move to where there is one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from typing import Any, NamedTuple
+
+from fastprep.core.errors import ArgumentError, NoKernelError
+from fastprep.core.namespace import device_of
+
+NONE = "-"
+
+
+class Op(NamedTuple):
+    """One row: ``splits`` says how the work may be cut, ``tolerance`` is relative to the range of the values."""
+
+    name: str
+    kernels: tuple[str, ...]
+    reference: str
+    cpu: str
+    gpu: str
+    splits: str
+    tolerance: float
+
+
+# fmt: off
+TABLE: tuple[Op, ...] = (
+    #  op              kernels                        reference  cpu      gpu   splits       tolerance
+    Op("clip_hu",      ("ramp",),                     "numpy",   "numba", NONE, "pointwise", 1e-6),
+    Op("window",       ("ramp", "sigmoid"),           "numpy",   "numba", NONE, "pointwise", 1e-6),
+    Op("multi_window", ("ramp", "sigmoid"),           "numpy",   "numba", NONE, "pointwise", 1e-6),
+    Op("rescale",      ("ramp",),                     "numpy",   "numba", NONE, "pointwise", 1e-6),
+    Op("invert",       ("ramp",),                     "numpy",   "numba", NONE, "pointwise", 1e-6),
+    Op("resample",     ("resample", "take", "onehot"), "scipy",  "numba", NONE, "slabs",     5e-6),
+    Op("resample_to",  ("warp", "resample", "onehot"), "scipy",  "numba", NONE, "slabs",     5e-6),
+    Op("warp",         ("warp", "resample", "onehot"), "scipy",  "numba", NONE, "slabs",     5e-6),
+    Op("deskew",       ("warp",),                     "scipy",   "numba", NONE, "slabs",     5e-6),
+    Op("reorient",     ("take",),                     "numpy",   "numba", NONE, "slabs",     0.0),
+    Op("flip",         ("take",),                     "numpy",   "numba", NONE, "slabs",     0.0),
+    Op("crop_or_pad",  ("take",),                     "numpy",   "numba", NONE, "slabs",     0.0),
+    Op("crop_to_mask", ("bounds", "take"),            "numpy",   "numba", NONE, "whole",     0.0),
+)
+# fmt: on
+
+BACKENDS = ("reference", "cpu", "gpu")
+_forced: ContextVar[str | None] = ContextVar("fastprep_backend", default=None)
+
+
+def find_op(name: str) -> Op:
+    """The row of a public operation."""
+    for op in TABLE:
+        if op.name == name:
+            return op
+    msg = f"op={name!r}: expected one of {', '.join(op.name for op in TABLE)}"
+    raise ArgumentError(msg)
+
+
+def which(op: str, x: Any) -> str:
+    """What would run for ``op`` on ``x``, as "backend: technology (kernels)".
+
+    Raises
+    ------
+    NoKernelError
+        Nothing would: there is no kernel for the device ``x`` is on.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> which("window", np.zeros((2, 2), np.int16))
+    'cpu: numba (ramp, sigmoid)'
+    """
+    row = find_op(op)
+    backend = _backend_of(x)
+    technology = getattr(row, backend)
+    if technology == NONE:
+        raise _no_kernel(op, backend)
+    return f"{backend}: {technology} ({', '.join(row.kernels)})"
+
+
+def kernel(name: str, x: Any) -> Callable[..., Any]:
+    """The kernel ``name`` for the device of ``x``: the one place that imports kernels."""
+    backend = _backend_of(x)
+    offered = {getattr(row, backend) for row in TABLE if name in row.kernels}
+    if offered == {NONE}:
+        raise _no_kernel(name, backend)
+    return _load(backend, name)
+
+
+@contextmanager
+def backend(name: str) -> Iterator[None]:
+    """Run host arrays on ``name`` ("reference" or "cpu") inside, in this thread or task only."""
+    if name not in ("reference", "cpu"):
+        msg = f"backend={name!r}: expected 'reference' or 'cpu'; the GPU is chosen by where the data is"
+        raise ArgumentError(msg)
+    token = _forced.set(name)
+    try:
+        yield
+    finally:
+        _forced.reset(token)
+
+
+def _backend_of(x: Any) -> str:
+    if device_of(x) == "gpu":
+        return "gpu"
+    return _forced.get() or _host_backend()
+
+
+@cache
+def _host_backend() -> str:
+    if importlib.util.find_spec("numba") is not None:
+        return "cpu"
+    warnings.warn("Numba is not installed: fastprep runs on its slow reference kernels", RuntimeWarning, stacklevel=3)
+    return "reference"
+
+
+@cache
+def _load(backend: str, name: str) -> Callable[..., Any]:
+    module = importlib.import_module(f"fastprep.kernels.{backend}.{name}")
+    function: Callable[..., Any] = getattr(module, name)
+    return function
+
+
+def _no_kernel(name: str, backend: str) -> NoKernelError:
+    msg = (
+        f"no {backend} kernel for {name!r} (there are: reference, cpu). fastprep never moves data by itself: "
+        "pass x.cpu() (PyTorch) or x.get() (CuPy), and move the result back"
+    )
+    return NoKernelError(msg)

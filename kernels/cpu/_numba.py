@@ -1,0 +1,122 @@
+"""How every CPU kernel is compiled, and how it reads an array of any layout.
+
+Contraction of ``a * b + c`` stays off, so results have the same bits on every processor and on a GPU
+compiled likewise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import numba
+import numpy as np
+import numpy.typing as npt
+from numba.core import types
+from numba.extending import overload
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# Adding and subtracting 1.5 * 2**23 rounds a small float32 half to even, in two vector instructions.
+_ROUNDER = np.float32(1.5 * 2**23)
+
+
+def jit(function: F) -> F:
+    """Compile on first call for the types met, without the GIL, and keep the machine code on disk."""
+    compiled: F = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+    return compiled
+
+
+def inline(function: F) -> F:
+    """The same for a helper that belongs into its caller's loop."""
+    compiled: F = numba.njit(nogil=True, cache=True, error_model="numpy", inline="always")(function)
+    return compiled
+
+
+class Source(NamedTuple):
+    """An array of four axes as its flat memory, so one compiled kernel reads crops, flips and transposes in place."""
+
+    flat: Any
+    start: int
+    sb: int
+    sz: int
+    sy: int
+    sx: int
+
+
+def source(x: npt.NDArray[Any]) -> Source:
+    """``x`` (B, Z, Y, X) in native byte order and a type Numba reads; copied only where it is not."""
+    x = native(x)
+    if any(s % x.itemsize for s in x.strides) or x.size == 0:
+        x = np.ascontiguousarray(x)
+    steps = [s // x.itemsize if n > 1 else 0 for s, n in zip(x.strides, x.shape, strict=True)]
+    if x.shape[3] == 1:
+        steps[3] = 1
+    back = [s * (n - 1) if s < 0 else 0 for s, n in zip(steps, x.shape, strict=True)]
+    length = 1 + sum(abs(s) * (n - 1) for s, n in zip(steps, x.shape, strict=True))
+    first = x[tuple(slice(n - 1, n) if s < 0 else slice(0, 1) for s, n in zip(steps, x.shape, strict=True))]
+    flat = np.lib.stride_tricks.as_strided(first, shape=(length,), strides=(x.itemsize,), writeable=False)
+    return Source(flat, -sum(back), *steps)
+
+
+def native(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """``x`` as a type Numba has: bool as its bytes, float16 widened, bytes in this machine's order."""
+    if x.dtype == np.bool_:
+        return x.view(np.uint8)
+    if x.dtype == np.float16:
+        return x.astype(np.float32)
+    return x.astype(x.dtype.newbyteorder("="), copy=False)
+
+
+def compute_dtype(x: npt.NDArray[Any], out: npt.NDArray[Any]) -> np.dtype[Any]:
+    """float32, except where float64 or wide integers go in or come out."""
+    wide = any(a.dtype.itemsize > 4 or (a.dtype.kind in "iu" and a.dtype.itemsize == 4) for a in (x, out))
+    return np.dtype(np.float64 if wide else np.float32)
+
+
+def as_compute(ramps: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Ramp coefficients in the type the loop computes in."""
+    return np.ascontiguousarray(ramps, dtype=dtype)
+
+
+def put(out: Any, i: int, value: Any) -> None:
+    """``out[i] = value``: integers round half to even and saturate, NaN becomes 0."""
+    raise AssertionError("compiled code only")
+
+
+@overload(put, inline="always")
+def _put(out: Any, i: Any, value: Any) -> Any:
+    if not isinstance(out.dtype, types.Integer):
+
+        def put_float(out: Any, i: Any, value: Any) -> None:
+            out[i] = value
+
+        return put_float
+
+    info = np.iinfo(str(out.dtype))
+    if out.dtype.bitwidth <= 16:
+        lo, hi = np.float32(info.min), np.float32(info.max)
+
+        def put_narrow(out: Any, i: Any, value: Any) -> None:
+            v = np.float32(value)
+            v = v if v > lo else (np.float32(0) if v != v else lo)
+            v = v if v < hi else hi
+            out[i] = np.int32((v + _ROUNDER) - _ROUNDER)
+
+        return put_narrow
+
+    low, high = info.min, info.max
+    top, bottom = float(info.max), float(info.min)
+
+    def put_wide(out: Any, i: Any, value: Any) -> None:
+        v = np.rint(np.float64(value))
+        if v != v:
+            out[i] = 0
+        elif v >= top:
+            out[i] = high
+        elif v <= bottom:
+            out[i] = low
+        else:
+            out[i] = out.dtype.type(v)
+
+    return put_wide

@@ -1,0 +1,63 @@
+"""Chunks of a voxel-by-voxel operation: one pass over memory in any layout, a chunk small enough for the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastprep.core.threads import run_slabs
+from fastprep.kernels.cpu._numba import native
+
+#: Voxels of a chunk: several channels of it stay in the second-level cache, so the input is read once.
+CHUNK = 1 << 15
+
+
+def over_chunks(
+    kernel: Callable[..., None], x: npt.NDArray[Any], out: npt.NDArray[Any], ramps: npt.NDArray[Any]
+) -> None:
+    """``kernel(x_chunk, out_chunk, ramps)`` over all of ``x`` (...) and ``out`` (K, ...), ``out`` contiguous."""
+    flat = _flat(x)
+    if flat is not None:
+        _over_flat(kernel, flat, out.reshape(len(out), -1), ramps)
+        return
+
+    # A layout with no flat view: copied one slice of the first axis at a time, never whole.
+    def slices(start: int, stop: int) -> None:
+        for i in range(start, stop):
+            piece = np.ascontiguousarray(native(x[i])).ravel()
+            _serial(kernel, piece, out[:, i].reshape(len(out), -1), ramps, 0, piece.size)
+
+    run_slabs(slices, len(x))
+
+
+def _over_flat(
+    kernel: Callable[..., None], x: npt.NDArray[Any], out: npt.NDArray[Any], ramps: npt.NDArray[Any]
+) -> None:
+    run_slabs(lambda start, stop: _serial(kernel, x, out, ramps, start, stop), x.size, smallest=CHUNK)
+
+
+def _serial(
+    kernel: Callable[..., None],
+    x: npt.NDArray[Any],
+    out: npt.NDArray[Any],
+    ramps: npt.NDArray[Any],
+    start: int,
+    stop: int,
+) -> None:
+    for at in range(start, stop, CHUNK):
+        end = min(at + CHUNK, stop)
+        piece = native(x[at:end])
+        if out.dtype == np.float16:
+            wide = np.empty((len(out), end - at), np.float32)
+            kernel(piece, wide, ramps)
+            with np.errstate(over="ignore"):
+                out[:, at:end] = wide
+        else:
+            kernel(piece, out[:, at:end], ramps)
+
+
+def _flat(x: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
+    return x.reshape(-1) if x.flags.c_contiguous else None

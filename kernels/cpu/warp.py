@@ -1,0 +1,315 @@
+"""Interpolation through any affine: oblique, sheared, rotated.
+
+Along an output row the input index is a straight line, so the part of the row whose taps all lie inside the
+input is found once and runs without a bounds check; the rim clamps (cubic mirrors) and the rest is filled.
+Coordinates are float64, ``row start + x * step``: no error accumulates along the row. Cubic holds the float32
+coefficients of the whole input; nothing else allocates.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastprep.core.threads import run_slabs
+from fastprep.kernels.cpu._coefficients import coefficients
+from fastprep.kernels.cpu._numba import Source, as_compute, compute_dtype, inline, jit, source
+from fastprep.kernels.cpu._rows import finish
+from fastprep.kernels.cpu.resample import saturated
+
+
+def warp(
+    x: npt.NDArray[Any],
+    out: npt.NDArray[Any],
+    matrix: npt.NDArray[np.float64],
+    order: int,
+    pre: npt.NDArray[np.float64],
+    post: npt.NDArray[np.float64],
+    outside: npt.NDArray[np.float64],
+) -> None:
+    """``out[k, b, p] = post_k(pre(x)[b] at matrix @ p)``, ``x`` (B, Z, Y, X), ``out`` (K, B, z, y, x).
+
+    ``matrix`` (4, 4) takes an output index to an input index, both (z, y, x, 1). Inside means
+    ``-0.5 <= index < n - 0.5`` on every axis: there nearest and linear clamp to the edge voxel and cubic
+    mirrors; elsewhere ``out[k]`` is ``outside[k]``. Order 0 without Ramps copies values exactly.
+    """
+    if order == 0 and len(post) == 1 and x.dtype == out.dtype and _is_identity(pre) and _is_identity(post[0]):
+        _copy_nearest(x, out[0], matrix, outside[0])
+        return
+    if out.dtype == np.float16:
+        wide = np.empty(out.shape, np.float32)
+        warp(x, wide, matrix, order, pre, post, outside)
+        with np.errstate(over="ignore"):
+            out[...] = wide
+        return
+    dtype = compute_dtype(x, out)
+    first, ramps, fill = as_compute(pre, dtype), as_compute(post, dtype), saturated(outside, out.dtype)
+    if order == 3:
+        src = source(coefficients(source(x), x.shape, first))
+        sample, first = _cubic, as_compute(np.array([1.0, 0.0, -np.inf, np.inf]), dtype)
+    else:
+        src = source(x)
+        sample = _linear if order == 1 else _nearest
+    size = np.array(x.shape[1:], dtype=np.int64)
+    run_slabs(
+        lambda start, stop: sample(src, size, out, matrix, first, ramps, fill, start, stop), out.shape[1] * out.shape[2]
+    )
+
+
+def _is_identity(ramp: npt.NDArray[np.float64]) -> bool:
+    return bool(np.array_equal(ramp, (1.0, 0.0, -np.inf, np.inf)))
+
+
+def _copy_nearest(
+    x: npt.NDArray[Any], out: npt.NDArray[Any], matrix: npt.NDArray[np.float64], outside: float
+) -> None:
+    bits = np.dtype(f"u{x.dtype.itemsize}")
+    fill = np.array(outside, dtype=x.dtype).view(bits)[()]
+    src = source(x.astype(x.dtype.newbyteorder("="), copy=False).view(bits))
+    size = np.array(x.shape[1:], dtype=np.int64)
+    target = out.view(bits)
+    run_slabs(lambda start, stop: _copy(src, size, target, matrix, fill, start, stop), out.shape[0] * out.shape[1])
+
+
+@inline
+def _clear(start: float, step: float, low: float, high: float, x0: int, x1: int) -> tuple[int, int]:
+    """The part of ``x0 <= x < x1`` where ``low <= start + x * step < high``."""
+    if step == 0:
+        return (x0, x1) if low <= start < high else (x0, x0)
+    a, b = (low - start) / step, (high - start) / step
+    if a > b:
+        a, b = b, a
+    first = max(x0, int(math.floor(max(min(a, 2.0**40), -(2.0**40)))) - 1)
+    last = min(x1, int(math.ceil(max(min(b, 2.0**40), -(2.0**40)))) + 2)
+    while first < last and not low <= start + first * step < high:
+        first += 1
+    while last > first and not low <= start + (last - 1) * step < high:
+        last -= 1
+    return first, max(first, last)
+
+
+@inline
+def _row_bounds(
+    cz: float, cy: float, cx: float, matrix: Any, size: Any, below: float, above: float, width: int
+) -> tuple[int, int]:
+    """The part of an output row whose input index stays in ``[below, n - above)`` on every axis."""
+    x0, x1 = _clear(cz, matrix[0, 2], below, size[0] - above, 0, width)
+    x0, x1 = _clear(cy, matrix[1, 2], below, size[1] - above, x0, x1)
+    return _clear(cx, matrix[2, 2], below, size[2] - above, x0, x1)
+
+
+@jit
+def _copy(src: Source, size: Any, out: Any, matrix: Any, fill: Any, start: int, stop: int) -> None:
+    depth, width = out.shape[1], out.shape[3]
+    for plane in range(start, stop):
+        b, z = plane // depth, plane % depth
+        base = src.start + b * src.sb
+        for y in range(out.shape[2]):
+            cz = matrix[0, 0] * z + matrix[0, 3] + matrix[0, 1] * y
+            cy = matrix[1, 0] * z + matrix[1, 3] + matrix[1, 1] * y
+            cx = matrix[2, 0] * z + matrix[2, 3] + matrix[2, 1] * y
+            x0, x1 = _row_bounds(cz, cy, cx, matrix, size, -0.5, 0.5, width)
+            row = out[b, z, y]
+            row[:x0] = fill
+            row[x1:] = fill
+            for x in range(x0, x1):
+                row[x] = src.flat[_nearest_at(src, base, size, matrix, cz, cy, cx, x)]
+
+
+@inline
+def _nearest_at(
+    src: Source, base: int, size: Any, matrix: Any, cz: float, cy: float, cx: float, x: int
+) -> int:
+    iz = min(max(int(math.floor(cz + x * matrix[0, 2] + 0.5)), 0), size[0] - 1)
+    iy = min(max(int(math.floor(cy + x * matrix[1, 2] + 0.5)), 0), size[1] - 1)
+    ix = min(max(int(math.floor(cx + x * matrix[2, 2] + 0.5)), 0), size[2] - 1)
+    return base + iz * src.sz + iy * src.sy + ix * src.sx
+
+
+@jit
+def _nearest(
+    src: Source, size: Any, out: Any, matrix: Any, pre: Any, post: Any, fill: Any, start: int, stop: int
+) -> None:
+    depth, width = out.shape[2], out.shape[4]
+    line = np.empty(width, post.dtype)
+    for plane in range(start, stop):
+        b, z = plane // depth, plane % depth
+        base = src.start + b * src.sb
+        for y in range(out.shape[3]):
+            cz = matrix[0, 0] * z + matrix[0, 3] + matrix[0, 1] * y
+            cy = matrix[1, 0] * z + matrix[1, 3] + matrix[1, 1] * y
+            cx = matrix[2, 0] * z + matrix[2, 3] + matrix[2, 1] * y
+            x0, x1 = _row_bounds(cz, cy, cx, matrix, size, -0.5, 0.5, width)
+            for x in range(x0, x1):
+                v = pre[0] * src.flat[_nearest_at(src, base, size, matrix, cz, cy, cx, x)] + pre[1]
+                v = pre[2] if v < pre[2] else v
+                line[x] = pre[3] if v > pre[3] else v
+            _finish_row(out, b, z, y, line, x0, x1, post, fill)
+
+
+@jit
+def _finish_row(out: Any, b: int, z: int, y: int, line: Any, x0: int, x1: int, post: Any, fill: Any) -> None:
+    for k in range(out.shape[0]):
+        row = out[k, b, z, y]
+        row[:x0] = fill[k]
+        row[x1:] = fill[k]
+        finish(line[x0:x1], row[x0:x1], post[k, 0], post[k, 1], post[k, 2], post[k, 3])
+
+
+@jit
+def _linear(
+    src: Source, size: Any, out: Any, matrix: Any, pre: Any, post: Any, fill: Any, start: int, stop: int
+) -> None:
+    depth, width = out.shape[2], out.shape[4]
+    line = np.empty(width, post.dtype)
+    for plane in range(start, stop):
+        b, z = plane // depth, plane % depth
+        base = src.start + b * src.sb
+        for y in range(out.shape[3]):
+            cz = matrix[0, 0] * z + matrix[0, 3] + matrix[0, 1] * y
+            cy = matrix[1, 0] * z + matrix[1, 3] + matrix[1, 1] * y
+            cx = matrix[2, 0] * z + matrix[2, 3] + matrix[2, 1] * y
+            x0, x1 = _row_bounds(cz, cy, cx, matrix, size, -0.5, 0.5, width)
+            i0, i1 = _row_bounds(cz, cy, cx, matrix, size, 0.0, 1.0, width)
+            if i0 >= i1:
+                i0, i1 = x1, x1
+            _linear_clamped(src, base, size, matrix, cz, cy, cx, pre, line, x0, i0)
+            _linear_interior(src, base, matrix, cz, cy, cx, pre, line, i0, i1)
+            _linear_clamped(src, base, size, matrix, cz, cy, cx, pre, line, i1, x1)
+            _finish_row(out, b, z, y, line, x0, x1, post, fill)
+
+
+@jit
+def _linear_interior(
+    src: Source, base: int, matrix: Any, cz: float, cy: float, cx: float, pre: Any, line: Any, x0: int, x1: int
+) -> None:
+    flat, sz, sy, sx = src.flat, src.sz, src.sy, src.sx
+    a, b, lo, hi = pre[0], pre[1], pre[2], pre[3]
+    mz, my, mx = matrix[0, 2], matrix[1, 2], matrix[2, 2]
+    plain = a == 1 and b == 0 and lo == -np.inf and hi == np.inf
+    to = line.dtype.type
+    for x in range(x0, x1):
+        pz, py, px = cz + x * mz, cy + x * my, cx + x * mx
+        # Every index here is at least 0, where truncation is the floor.
+        fz, fy, fx = int(pz), int(py), int(px)
+        tz, ty, tx = to(pz - fz), to(py - fy), to(px - fx)
+        at = np.uint64(base + fz * sz + fy * sy + fx * sx)
+        uz, uy, ux = np.uint64(sz), np.uint64(sy), np.uint64(sx)
+        v000, v001 = to(flat[at]), to(flat[at + ux])
+        v010, v011 = to(flat[at + uy]), to(flat[at + uy + ux])
+        v100, v101 = to(flat[at + uz]), to(flat[at + uz + ux])
+        v110, v111 = to(flat[at + uz + uy]), to(flat[at + uz + uy + ux])
+        if not plain:
+            v000, v001 = _map(v000, a, b, lo, hi), _map(v001, a, b, lo, hi)
+            v010, v011 = _map(v010, a, b, lo, hi), _map(v011, a, b, lo, hi)
+            v100, v101 = _map(v100, a, b, lo, hi), _map(v101, a, b, lo, hi)
+            v110, v111 = _map(v110, a, b, lo, hi), _map(v111, a, b, lo, hi)
+        v00, v01 = v000 + (v001 - v000) * tx, v010 + (v011 - v010) * tx
+        v10, v11 = v100 + (v101 - v100) * tx, v110 + (v111 - v110) * tx
+        v0, v1 = v00 + (v01 - v00) * ty, v10 + (v11 - v10) * ty
+        line[x] = v0 + (v1 - v0) * tz
+
+
+@inline
+def _map(v: Any, a: Any, b: Any, lo: Any, hi: Any) -> Any:
+    y = a * v + b
+    y = lo if y < lo else y
+    return hi if y > hi else y
+
+
+@jit
+def _linear_clamped(
+    src: Source,
+    base: int,
+    size: Any,
+    matrix: Any,
+    cz: float,
+    cy: float,
+    cx: float,
+    pre: Any,
+    line: Any,
+    x0: int,
+    x1: int,
+) -> None:
+    a, b, lo, hi = pre[0], pre[1], pre[2], pre[3]
+    to = line.dtype.type
+    for x in range(x0, x1):
+        pz = min(max(cz + x * matrix[0, 2], 0.0), size[0] - 1.0)
+        py = min(max(cy + x * matrix[1, 2], 0.0), size[1] - 1.0)
+        px = min(max(cx + x * matrix[2, 2], 0.0), size[2] - 1.0)
+        fz, fy, fx = int(pz), int(py), int(px)
+        tz, ty, tx = to(pz - fz), to(py - fy), to(px - fx)
+        z0, z1 = base + fz * src.sz, base + min(fz + 1, size[0] - 1) * src.sz
+        y0, y1 = fy * src.sy, min(fy + 1, size[1] - 1) * src.sy
+        x_0, x_1 = fx * src.sx, min(fx + 1, size[2] - 1) * src.sx
+        v000, v001 = _map(src.flat[z0 + y0 + x_0], a, b, lo, hi), _map(src.flat[z0 + y0 + x_1], a, b, lo, hi)
+        v010, v011 = _map(src.flat[z0 + y1 + x_0], a, b, lo, hi), _map(src.flat[z0 + y1 + x_1], a, b, lo, hi)
+        v100, v101 = _map(src.flat[z1 + y0 + x_0], a, b, lo, hi), _map(src.flat[z1 + y0 + x_1], a, b, lo, hi)
+        v110, v111 = _map(src.flat[z1 + y1 + x_0], a, b, lo, hi), _map(src.flat[z1 + y1 + x_1], a, b, lo, hi)
+        v00, v01 = v000 + (v001 - v000) * tx, v010 + (v011 - v010) * tx
+        v10, v11 = v100 + (v101 - v100) * tx, v110 + (v111 - v110) * tx
+        v0, v1 = v00 + (v01 - v00) * ty, v10 + (v11 - v10) * ty
+        line[x] = v0 + (v1 - v0) * tz
+
+
+@jit
+def _cubic(
+    src: Source, size: Any, out: Any, matrix: Any, pre: Any, post: Any, fill: Any, start: int, stop: int
+) -> None:
+    depth, width = out.shape[2], out.shape[4]
+    line = np.empty(width, post.dtype)
+    at = np.empty((3, 4), np.int64)
+    w = np.empty((3, 4), post.dtype)
+    steps = (src.sz, src.sy, src.sx)
+    for plane in range(start, stop):
+        b, z = plane // depth, plane % depth
+        base = src.start + b * src.sb
+        for y in range(out.shape[3]):
+            c = (
+                matrix[0, 0] * z + matrix[0, 3] + matrix[0, 1] * y,
+                matrix[1, 0] * z + matrix[1, 3] + matrix[1, 1] * y,
+                matrix[2, 0] * z + matrix[2, 3] + matrix[2, 1] * y,
+            )
+            x0, x1 = _row_bounds(c[0], c[1], c[2], matrix, size, -0.5, 0.5, width)
+            for x in range(x0, x1):
+                for axis in range(3):
+                    _cubic_taps(c[axis] + x * matrix[axis, 2], size[axis], steps[axis], at[axis], w[axis])
+                total = post.dtype.type(0)
+                for i in range(4):
+                    plane_sum = post.dtype.type(0)
+                    for j in range(4):
+                        row = base + at[0, i] + at[1, j]
+                        value = (
+                            w[2, 0] * src.flat[row + at[2, 0]]
+                            + w[2, 1] * src.flat[row + at[2, 1]]
+                            + w[2, 2] * src.flat[row + at[2, 2]]
+                            + w[2, 3] * src.flat[row + at[2, 3]]
+                        )
+                        plane_sum += w[1, j] * value
+                    total += w[0, i] * plane_sum
+                line[x] = total
+            _finish_row(out, b, z, y, line, x0, x1, post, fill)
+
+
+@jit
+def _cubic_taps(c: float, n: int, step: int, at: Any, w: Any) -> None:
+    """Offsets (mirrored at the ends) and B-spline weights of the four taps around ``c``."""
+    f = math.floor(c)
+    t = c - f
+    first = int(f) - 1
+    for i in range(4):
+        k = first + i
+        if n == 1:
+            k = 0
+        else:
+            period = 2 * n - 2
+            k = k % period
+            k = period - k if k >= n else k
+        at[i] = k * step
+    w[0] = (1 - t) ** 3 / 6
+    w[1] = (3 * t**3 - 6 * t**2 + 4) / 6
+    w[3] = t**3 / 6
+    w[2] = 1 - ((1 - t) ** 3 / 6 + (3 * t**3 - 6 * t**2 + 4) / 6 + t**3 / 6)
