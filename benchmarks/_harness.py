@@ -35,13 +35,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastprep.core.grid import Grid
+
 ROOT = Path(__file__).resolve().parents[1]
-# The checkout in front of an installed fastprep; tests/ for the oracles, which have no package.
-sys.path[:0] = [str(p) for p in (ROOT, ROOT / "tests") if str(p) not in sys.path]
-
-import oracles  # noqa: E402
-
-from fastprep.core.grid import Grid  # noqa: E402
+# The peers are named once, beside the tests, in a module that no package holds.
+sys.path.insert(0, str(ROOT / "tests"))
+oracles: Any = importlib.import_module("oracles")
 
 Array = npt.NDArray[Any]
 PACKAGES = ("numpy", "numba", "scipy", "SimpleITK", "torch", "monai", "torchio", "scikit-image", "pydicom", "nibabel")
@@ -75,8 +74,8 @@ class Scan:
 class Contestant:
     """``prepare()`` imports the library, builds its input, and returns the call that is timed.
 
-    ``to_array`` turns the call's result into (z, y, x) for comparison, untimed. ``reference`` is fastprep's
-    answer on this contestant's own grid, where that differs from the job's; ``where`` limits the comparison.
+    ``to_array`` turns the call's result into (z, y, x) for comparison, untimed. ``compare(result, array)`` is the
+    difference to fastprep, where the plain one to the job's own output would compare different grids.
     ``target`` is the ratio fastprep is meant to reach.
     """
 
@@ -84,9 +83,7 @@ class Contestant:
     prepare: Callable[[], Callable[[], Any]]
     to_array: Callable[[Any], Array] = np.asarray
     target: float | None = None
-    reference: Callable[[], Array] | None = None
-    where: Callable[[], Array] | None = None
-    compare: Callable[[Array, Array], float] | None = None
+    compare: Callable[[Any, Array], float] | None = None
     threaded: bool = True
 
 
@@ -246,7 +243,7 @@ def difference(a: Array, b: Array) -> float:
         raise ValueError(msg)
     if a.dtype.kind in "iu" and b.dtype.kind in "iu":
         return float(np.count_nonzero(a != b) / a.size)
-    return max(float(np.abs(p - q).max()) for p, q in zip(a, b, strict=True))
+    return max(float(np.abs(p.astype(np.float64) - q).max()) for p, q in zip(a, b, strict=True))
 
 
 def measure(job: Job, repeats: int, budget_s: float, log: Callable[[str], None]) -> list[Row]:
@@ -257,36 +254,30 @@ def measure(job: Job, repeats: int, budget_s: float, log: Callable[[str], None])
     for contestant, row in zip(job.contestants, rows, strict=True):
         try:
             call = contestant.prepare()
-            out = np.asarray(contestant.to_array(call()))
-        except Exception as error:  # a peer that is missing or fails is a line of the table, not the end of the run
-            row.error = f"{type(error).__name__}: {error}".split("\n")[0][:200]
+            result = call()
+            out = np.asarray(contestant.to_array(result))
+        except Exception as error:  # noqa: BLE001  a missing peer is a line of the table
+            row.error = _reason(error)
             log(f"  {contestant.name}: {row.error}")
             continue
         calls[contestant.name] = call
         row.shape, row.bytes_out = list(out.shape), out.nbytes
         if contestant is job.contestants[0]:
             base = out
-        else:
-            row.difference = _compare(contestant, base, out)
+        elif base is not None:
+            try:
+                compare = contestant.compare
+                row.difference = difference(base, out) if compare is None else compare(result, out)
+            except Exception as error:  # noqa: BLE001  the table says why nothing was compared
+                row.difference = _reason(error)
         log(f"  {contestant.name}: output {out.shape}, difference {row.difference}")
-        del out
+        del result, out
     _take_turns({r.name: r for r in rows if r.name in calls}, calls, repeats, budget_s)
     return rows
 
 
-def _compare(contestant: Contestant, base: Array | None, out: Array) -> float | str | None:
-    if base is None:
-        return None
-    try:
-        mine = base if contestant.reference is None else np.asarray(contestant.reference())
-        if contestant.compare is not None:
-            return contestant.compare(mine, out)
-        if contestant.where is not None:
-            inside = contestant.where()
-            return difference(mine[inside][None], out[inside][None])
-        return difference(mine, out)
-    except Exception as error:  # the timing is still worth having; the table shows why nothing was compared
-        return f"{type(error).__name__}: {error}".split("\n")[0][:120]
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".split("\n")[0][:160]
 
 
 def _take_turns(rows: dict[str, Row], calls: dict[str, Callable[[], Any]], repeats: int, budget_s: float) -> None:

@@ -1,0 +1,77 @@
+"""fastprep: medical scans on one ruler.
+
+Names are loaded on first use, so ``import fastprep`` costs no more than NumPy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastprep.core.grid import Grid
+    from fastprep.core.image import Image
+    from fastprep.core.index_map import IndexMap
+    from fastprep.core.ramp import Ramp
+    from fastprep.core.threads import set_num_threads
+    from fastprep.ops.clip_hu import clip_hu
+    from fastprep.ops.crop_or_pad import crop_or_pad
+    from fastprep.ops.crop_to_mask import crop_to_mask
+    from fastprep.ops.deskew import deskew
+    from fastprep.ops.flip import flip
+    from fastprep.ops.invert import invert
+    from fastprep.ops.multi_window import multi_window
+    from fastprep.ops.reorient import reorient
+    from fastprep.ops.resample import resample
+    from fastprep.ops.resample_to import resample_to
+    from fastprep.ops.rescale import rescale
+    from fastprep.ops.warp import warp
+    from fastprep.ops.window import window
+    from fastprep.registry import which
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Grid": "core.grid",
+    "Image": "core.image",
+    "IndexMap": "core.index_map",
+    "Pipeline": "pipeline",
+    "Ramp": "core.ramp",
+    "load": "io",
+    "save": "io",
+    "set_num_threads": "core.threads",
+    "warmup": "pipeline.warmup",
+    "which": "registry",
+} | {
+    name: f"ops.{name}"
+    for name in (
+        "clip_hu",
+        "crop_or_pad",
+        "crop_to_mask",
+        "deskew",
+        "flip",
+        "invert",
+        "multi_window",
+        "reorient",
+        "resample",
+        "resample_to",
+        "rescale",
+        "warp",
+        "window",
+    )
+}
+
+__all__ = sorted(_HOME)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        msg = f"module 'fastprep' has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(importlib.import_module(f"fastprep.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -293,7 +293,7 @@ def scipy_zoom(
     order: int = 1,
     *,
     mode: str = "nearest",
-    dtype: npt.DTypeLike = None,
+    dtype: npt.DTypeLike | None = None,
 ) -> tuple[Array, tuple[float, ...]]:
     """SciPy's zoom with grid_mode False and the spacing its samples truly have; ``grid="scipy"`` of fastprep.
 
@@ -318,7 +318,7 @@ def scipy_affine(
     *,
     mode: str = "constant",
     fill: float = 0.0,
-    dtype: npt.DTypeLike = None,
+    dtype: npt.DTypeLike | None = None,
 ) -> Array:
     """SciPy's affine_transform; ``matrix`` (4x4) maps output index to input index."""
     ndimage = peer("scipy.ndimage")
@@ -395,9 +395,9 @@ def numpy_window(
     dtype: npt.DTypeLike = np.float32,
 ) -> Array:
     """Clip and scale in plain NumPy, as it is commonly written."""
+    y = np.clip((np.asarray(array).astype(dtype) - lo) / (hi - lo), 0, 1)
     low, high = out_range
-    x = np.asarray(array).astype(dtype)
-    return np.asarray((np.clip(x, lo, hi) - lo) / (hi - lo) * (high - low) + low, dtype=dtype)
+    return np.asarray(y if (low, high) == (0, 1) else y * (high - low) + low, dtype=dtype)
 
 
 def dicom_window(

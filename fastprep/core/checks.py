@@ -5,20 +5,23 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from fastprep.core.errors import ArgumentError, DTypeError, ShapeError, TooLargeError
 
+#: Linear interpolation of each label's indicator, for labels alone.
+ONEHOT = -1
 #: Interpolation orders by name and number.
-ORDERS = {"nearest": 0, "linear": 1, "cubic": 3}
+ORDERS = {"nearest": 0, "linear": 1, "cubic": 3, "onehot": ONEHOT}
 
 
 def check_order(order: int | str) -> int:
-    """0, 1 or 3."""
-    number = ORDERS.get(order, -1) if isinstance(order, str) else order
-    if number not in ORDERS.values():
-        msg = f"order={order!r}: expected 'nearest', 'linear', 'cubic' (or 0, 1, 3)"
+    """0, 1, 3 or ONEHOT."""
+    number = ORDERS.get(order) if isinstance(order, str) else order
+    if number not in (0, 1, 3, ONEHOT):
+        msg = f"order={order!r}: expected 'nearest', 'linear', 'cubic' (or 0, 1, 3), or 'onehot' for labels"
         raise ArgumentError(msg)
     return int(number)
 
@@ -40,14 +43,17 @@ def check_space(shape: Sequence[int], ndim: int) -> tuple[tuple[int, ...], tuple
     return tuple(shape[:cut]), tuple(shape[cut:])
 
 
-def check_interpolable(dtype: np.dtype[np.generic]) -> None:
-    """Only numbers can be blended: booleans are labels."""
-    if dtype.kind == "b":
-        msg = "x of dtype bool: a mask can't be interpolated, use order='nearest'"
+def check_interpolable(dtype: np.dtype[Any], order: int) -> None:
+    """Masks are not blended, and one-hot labels are whole numbers."""
+    if dtype.kind == "b" and order in (1, 3):
+        msg = "x of dtype bool: a mask can't be blended, use order='nearest' or 'onehot'"
+        raise DTypeError(msg)
+    if dtype.kind == "f" and order == ONEHOT:
+        msg = f"x of dtype {dtype}: order='onehot' expects labels, whole numbers or bool"
         raise DTypeError(msg)
 
 
-def float_for(dtype: np.dtype[np.generic]) -> str:
+def float_for(dtype: np.dtype[Any]) -> str:
     """The dtype rule of intensity operations: floats keep their type, integers and bool become float32."""
     return dtype.name if dtype.kind == "f" else "float32"
 

@@ -41,6 +41,12 @@ def device_of(x: Any) -> str:
     raise DTypeError(msg)
 
 
+def shape_of(x: Any) -> tuple[int, ...]:
+    """The shape of an array of any library."""
+    device_of(x)
+    return tuple(int(n) for n in x.shape)
+
+
 def host_view(x: Any) -> npt.NDArray[Any]:
     """A NumPy array over the memory of a host array, without a copy.
 

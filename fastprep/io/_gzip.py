@@ -22,7 +22,8 @@ One member, not one per piece: every reader takes it, also those that stop after
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from fastprep.core.errors import ArgumentError
@@ -39,14 +40,18 @@ _EMPTY_FINAL_BLOCK = b"\x03\x00"
 _PIECE = 4 << 20
 
 
-def open_gzip(path: str) -> Any:
-    """A binary stream of the unpacked bytes; raises what ``unpack_errors`` lists."""
-    return require("isal.igzip").open(path, "rb")
+@contextmanager
+def open_gzip(path: str) -> Iterator[Any]:
+    """A binary stream of the unpacked bytes; OSError where they are truncated or corrupt.
 
-
-def unpack_errors() -> tuple[type[Exception], ...]:
-    """What a truncated or corrupt gzip stream raises while it is read."""
-    return (EOFError, OSError, require("isal.isal_zlib").error)
+    The checksum is compared when the end of the stream is read.
+    """
+    igzip, isal = require("isal.igzip"), require("isal.isal_zlib")
+    try:
+        with igzip.open(path, "rb") as stream:
+            yield stream
+    except (EOFError, isal.error) as error:
+        raise OSError(f"broken gzip stream: {error}") from error
 
 
 def check_level(level: int) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastprep.core.errors import GeometryError
+from fastprep.io._extras import require
 
 AffineSource = Literal["header", "pixdim"]
 Affine = npt.NDArray[np.float64]
@@ -73,8 +74,7 @@ def _sform(header: Any, ndim: int, name: str) -> Affine:
 
 
 def _qform(header: Any, sizes: npt.NDArray[np.float64], name: str) -> Affine:
-    from nibabel.quaternions import quat2mat
-
+    quat2mat = require("nibabel.quaternions").quat2mat
     b, c, d = (float(header[field]) for field in ("quatern_b", "quatern_c", "quatern_d"))
     squares = b * b + c * c + d * d
     if not squares <= 1.001:

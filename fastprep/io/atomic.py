@@ -92,7 +92,8 @@ def _rename(temporary: Path, target: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
+    # os.path.isdir, unlike Path.is_dir, answers False where it may not look.
+    if os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path, ignore_errors=True)
     else:
         # A second failure must not hide the first one.

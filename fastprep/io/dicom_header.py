@@ -20,10 +20,11 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from fastprep.core.errors import MissingExtraError, ReadError
+from fastprep.core.errors import ReadError
+from fastprep.io._extras import require
 
 _PREAMBLE = 132
-_DEFLATED = "1.2.840.10008.1.2.1.99"
+DEFLATED = "1.2.840.10008.1.2.1.99"
 _MOST_FRAMES = 1 << 20
 
 _TRANSFER_SYNTAX = 0x00020010
@@ -60,21 +61,19 @@ _PIXEL_DATA = 0x7FE00010
 #: What tells slices at one position apart, for the message that refuses them.
 _PHASES = {
     0x00180086: "EchoNumbers",
-    0x00189087: "DiffusionBValue",
     0x00200012: "AcquisitionNumber",
     0x00200100: "TemporalPositionIdentifier",
     0x00080032: "AcquisitionTime",
 }
-_FUNCTIONAL_GROUPS = {
-    0x00209113: "plane position",
-    0x00209116: "plane orientation",
-    0x00289110: "pixel measures",
-    0x00289132: "frame VOI LUT",
-    0x00289145: "pixel value transformation",
-    0x00209111: "frame content",
-}
-_WANTED = [v for k, v in sorted(globals().items()) if k.startswith("_") and type(v) is int and v > _MOST_FRAMES]
-_WANTED += [*_PHASES]
+#: The functional groups of multi-frame objects: plane position, plane orientation, pixel measures, VOI LUT and
+#: pixel value transformation.
+_MACROS = (0x00209113, 0x00209116, 0x00289110, 0x00289132, 0x00289145)
+_WANTED = [
+    _MODALITY, _THICKNESS, _SPACING_BETWEEN, _IMAGER_SPACING, _STUDY_UID, _SERIES_UID, _SERIES_NUMBER, _POSITION,
+    _ORIENTATION, _SAMPLES, _PHOTOMETRIC, _FRAMES, _ROWS, _COLUMNS, _PIXEL_SPACING, _BITS_ALLOCATED, _BITS_STORED,
+    _HIGH_BIT, _SIGNED, _WINDOW_CENTER, _WINDOW_WIDTH, _INTERCEPT, _SLOPE, _LUT_SEQUENCE, _SHARED_GROUPS,
+    _FRAME_GROUPS, *_PHASES,
+]  # fmt: skip
 
 # warnings.catch_warnings changes the whole process: two of ours at once could leave the filters altered.
 _warnings_lock = threading.Lock()
@@ -95,6 +94,15 @@ class Frame:
     intercept: float
     windows: tuple[tuple[float, float], ...]
     phase: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Lut:
+    """Modality LUT: ``table[clip(stored - first, 0, len - 1)]``, in values of ``bits`` bits."""
+
+    first: int
+    bits: int
+    table: npt.NDArray[np.uint16]
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +127,7 @@ class Header:
     little_endian: bool
     pixel_offset: int | None
     frames: tuple[Frame, ...]
-    lut: tuple[int, npt.NDArray[np.uint16]] | None
+    lut: Lut | None
     notes: tuple[str, ...]
 
     @cached_property
@@ -139,35 +147,15 @@ def hash_uid(uid: str) -> str:
     return hashlib.sha256(uid.encode()).hexdigest()[:16]
 
 
-def pydicom() -> Any:
-    """The pydicom module, or MissingExtraError."""
-    try:
-        import pydicom as module
-    except ImportError as error:
-        msg = "reading DICOM needs pydicom: pip install fastprep[scans]"
-        raise MissingExtraError(msg) from error
-    return module
-
-
-def read_header(path: Path) -> Header:
-    """The header of one DICOM image.
+def read_headers(paths: Sequence[Path], *, strict: bool = False) -> tuple[list[Header], list[tuple[Path, str]]]:
+    """Headers of the images among ``paths``, and (path, reason) of the rest.
 
     Raises
     ------
     ReadError
-        Not DICOM, cut short, no image in it, or a value that cannot be what its tag says.
+        Only if ``strict``: not DICOM, cut short, no grey image in it, or a value that cannot be what its tag says.
     """
-    return read_headers([path], strict=True)[0][0]
-
-
-def read_headers(
-    paths: Sequence[Path], *, strict: bool = False
-) -> tuple[list[Header], list[tuple[Path, str]]]:
-    """Headers of the images among ``paths``, and (path, reason) of the rest; the first reason is raised if ``strict``.
-
-    One thread: parsing holds the GIL, and threads made 148 local files slower (71 ms against 58).
-    """
-    dcmread = pydicom().dcmread
+    dcmread = require("pydicom").dcmread
     headers: list[Header] = []
     skipped: list[tuple[Path, str]] = []
     with _warnings_lock, warnings.catch_warnings(record=True) as caught:
@@ -220,8 +208,8 @@ def _build(path: Path, file: BinaryIO, dataset: Any, caught: list[warnings.Warni
     syntax = _Values(path, getattr(dataset, "file_meta", {})).text(_TRANSFER_SYNTAX)
     modality = top.text(_MODALITY)
     implicit, little = dataset.original_encoding
-    offset = None if syntax == _DEFLATED else _pixel_offset(file, little)
-    if offset is None and syntax != _DEFLATED or top.raw(_ROWS) is None:
+    offset = None if syntax == DEFLATED else _pixel_offset(file, little)
+    if offset is None and syntax != DEFLATED or top.raw(_ROWS) is None:
         msg = f"{path}: holds no image{f' (modality {modality})' if modality else ''}, or ends before its pixel data"
         raise ReadError(msg)
     header = Header(
@@ -332,8 +320,7 @@ def _frame(index: int, sources: list[_Values]) -> Frame:
     )
 
 
-def _modality_lut(top: _Values) -> tuple[int, npt.NDArray[np.uint16]] | None:
-    """First stored value mapped and the table, of the Modality LUT Sequence."""
+def _modality_lut(top: _Values) -> Lut | None:
     items = top.items(_LUT_SEQUENCE)
     if not items:
         return None
@@ -342,14 +329,15 @@ def _modality_lut(top: _Values) -> tuple[int, npt.NDArray[np.uint16]] | None:
         msg = f"{top.path}: Modality LUT without descriptor or data"
         raise ReadError(msg)
     order = "<" if top.dataset.original_encoding[1] else ">"
-    length = int(np.frombuffer(descriptor, f"{order}u2")[0]) or 1 << 16
-    kind = "i2" if top.integer(_SIGNED, 0) else "u2"
-    first = int(np.frombuffer(descriptor, f"{order}{kind}")[1])
-    table = np.frombuffer(data, np.uint8 if len(data) == length else f"{order}u2", count=-1)
-    if len(table) < length:
-        msg = f"{top.path}: Modality LUT of {len(table)} entries where its descriptor says {length}"
+    length, _, bits = np.frombuffer(descriptor[:6], f"{order}u2").tolist()
+    length = length or 1 << 16
+    signed = bool(top.integer(_SIGNED, 0))
+    first = int.from_bytes(descriptor[2:4], "little" if order == "<" else "big", signed=signed)
+    table = np.frombuffer(data, np.uint8 if len(data) in (length, length + length % 2) else f"{order}u2")
+    if len(table) < length or not 1 <= bits <= 16:
+        msg = f"{top.path}: Modality LUT of {len(table)} entries, where its descriptor says {length} of {bits} bits"
         raise ReadError(msg)
-    return first, table[:length].astype(np.uint16)
+    return Lut(first, bits, table[:length].astype(np.uint16))
 
 
 class _Values:
@@ -409,7 +397,7 @@ class _Values:
 
     def macros(self) -> list[_Values]:
         """The functional group macros inside one item."""
-        return [inner for tag in _FUNCTIONAL_GROUPS for inner in self.items(tag)[:1]]
+        return [inner for tag in _MACROS for inner in self.items(tag)[:1]]
 
 
 def _name(tag: int) -> str:

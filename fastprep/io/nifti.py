@@ -7,39 +7,26 @@ neither way moves a voxel. The affine's columns are permuted to match.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fastprep.core.errors import (
-    ArgumentError,
-    DTypeError,
-    GeometryError,
-    ReadError,
-    ShapeError,
-)
+from fastprep.core.errors import ArgumentError, DTypeError, FastprepError, GeometryError, ReadError, ShapeError
 from fastprep.core.grid import Grid
 from fastprep.core.image import Image, Kind
 from fastprep.core.ramp import Ramp
 from fastprep.core.threads import run_slabs
 from fastprep.io._extras import require
-from fastprep.io._gzip import MAGIC, MOST_EXPANSION, check_level, open_gzip, unpack_errors, write_gzip
-from fastprep.io._host import host_array
+from fastprep.io._gzip import MAGIC, MOST_EXPANSION, check_level, open_gzip, write_gzip
+from fastprep.io._host import host_array, physical_memory
+from fastprep.io._nifti_header import DTYPES, PAIR, Layout, layout_of, read_header
 from fastprep.io._nifti_space import AffineSource, voxel_to_world
 from fastprep.io.atomic import atomic_path
 
 # NIfTI columns (i, j, k) to array columns; each is its own inverse. A 2-D grid keeps its normal third.
 _COLUMNS = {2: [1, 0, 2, 3], 3: [2, 1, 0, 3]}
-_DTYPES = {
-    2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8",
-}  # fmt: skip
-_REFUSED = {
-    1: "bits", 32: "complex64", 128: "RGB", 1536: "float128", 1792: "complex128", 2048: "complex256", 2304: "RGBA",
-}  # fmt: skip
-_MAGIC = {348: b"n+1\0", 540: b"n+2\0\r\n\x1a\n"}
 _LARGEST_NIFTI1_DIM = 32767
 #: Cosine between two axes above which a grid has no qform (a rotation cannot hold a shear).
 _LARGEST_QFORM_SHEAR = 1e-4
@@ -77,7 +64,7 @@ def read_nifti(
     """
     name = os.fspath(path)
     if name.lower().endswith((".hdr", ".img")):
-        raise ReadError(_PAIR.format(name))
+        raise ReadError(PAIR.format(name))
     try:
         with open(name, "rb") as file:
             packed = file.read(2) == MAGIC
@@ -86,35 +73,23 @@ def read_nifti(
             if not packed:
                 return _read(file, name, size, rescale, kind, affine)
         with open_gzip(name) as stream:
-            return _read(stream, name, size * MOST_EXPANSION, rescale, kind, affine, checked_at_end=True)
-    except (ReadError, GeometryError, DTypeError, ArgumentError):
+            image = _read(stream, name, size * MOST_EXPANSION, rescale, kind, affine)
+            # The checksum is at the end of the stream, past any bytes the header does not speak of.
+            while stream.read(1 << 20):
+                pass
+            return image
+    except FastprepError:
         raise
     except FileNotFoundError as error:
         raise ReadError(f"no such file or folder: {name}") from error
-    except (MemoryError, *unpack_errors()) as error:
+    except (OSError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise ReadError(f"{name}: {reason}") from error
 
 
-_PAIR = "{}: header and voxels in two files (.hdr/.img) are not supported; save it as one .nii file"
-
-
-@dataclass(frozen=True)
-class _Layout:
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    offset: int
-
-    @property
-    def nbytes(self) -> int:
-        return int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
-
-
-def _read(
-    stream: Any, name: str, most_bytes: int, rescale: bool, kind: Kind, source: AffineSource, checked_at_end: bool = False
-) -> Image:
-    header = _header(stream, name)
-    layout = _layout(header, name)
+def _read(stream: Any, name: str, most_bytes: int, rescale: bool, kind: Kind, source: AffineSource) -> Image:
+    header = read_header(stream, name)
+    layout = layout_of(header, name)
     _refuse_larger_than(most_bytes, layout, name)
     ndim = min(3, len(layout.shape))
     world = voxel_to_world(header, ndim, name, source)
@@ -124,80 +99,27 @@ def _read(
         raise GeometryError(f"{name}: {error}") from error
     ramp = _ramp(header, name)
     array = _voxels(stream, layout, int(header["sizeof_hdr"]), name)
-    if checked_at_end:
-        # The checksum is at the end of the stream, past any bytes the header does not speak of.
-        while stream.read(1 << 20):
-            pass
     if rescale and not ramp.is_identity:
         array, ramp = _rescaled(array, ramp, name), Ramp()
     return Image(array, grid, kind=kind, rescale=ramp)
 
 
-def _header(stream: Any, name: str) -> Any:
-    nibabel = require("nibabel")
-    start = stream.read(4)
-    for order, endianness in (("little", "<"), ("big", ">")):
-        size = int.from_bytes(start, order)  # type: ignore[arg-type]
-        if size in _MAGIC:
-            break
-    else:
-        msg = f"{name}: not a NIfTI file" if start else f"{name}: empty file"
-        raise ReadError(msg)
-    block = start + stream.read(size - 4)
-    if len(block) < size:
-        raise ReadError(f"{name}: truncated inside the header, {len(block)} of {size} bytes")
-    kind = nibabel.Nifti1Header if size == 348 else nibabel.Nifti2Header
-    header = kind(block, endianness=endianness, check=False)
-    magic = block[344:348] if size == 348 else block[4:12]
-    if magic in (b"ni1\0", b"ni2\0\r\n\x1a\n"):
-        raise ReadError(_PAIR.format(name))
-    if magic != _MAGIC[size]:
-        raise ReadError(f"{name}: not a NIfTI file: magic is {magic!r}, expected {_MAGIC[size]!r}")
-    return header
-
-
-def _layout(header: Any, name: str) -> _Layout:
-    count = int(header["dim"][0])
-    if not 2 <= count <= 7:
-        raise ReadError(f"{name}: dim[0]={count}: expected 2 to 7 dimensions")
-    dims = [int(n) for n in header["dim"][1 : count + 1]]
-    if min(dims) < 1:
-        raise ReadError(f"{name}: dim={dims}: expected sizes of at least 1")
-    code = int(header["datatype"])
-    if code in _REFUSED:
-        msg = f"{name}: holds {_REFUSED[code]} voxels: expected real numbers of up to 64 bits"
-        raise DTypeError(msg)
-    if code not in _DTYPES:
-        raise ReadError(f"{name}: datatype={code}: not a type of the NIfTI standard")
-    offset, smallest = float(header["vox_offset"]), int(header["sizeof_hdr"])
-    if not (smallest <= offset < 2**53 and offset.is_integer()):
-        raise ReadError(f"{name}: vox_offset={offset}: expected a whole number of at least {smallest}")
-    dtype = np.dtype(_DTYPES[code]).newbyteorder(header.endianness)
-    return _Layout(tuple(reversed(dims)), dtype, int(offset))
-
-
-def _refuse_larger_than(most_bytes: int, layout: _Layout, name: str) -> None:
+def _refuse_larger_than(most_bytes: int, layout: Layout, name: str) -> None:
     if layout.offset + layout.nbytes > most_bytes:
         msg = f"{name}: truncated: shape {layout.shape} of {layout.dtype.name} needs more bytes than the file can hold"
         raise ReadError(msg)
-    if layout.nbytes > _physical_memory():
+    if layout.nbytes > physical_memory():
         raise ReadError(f"{name}: {layout.nbytes} bytes of voxels: more than the memory of this machine")
 
 
-def _physical_memory() -> float:
-    if not hasattr(os, "sysconf"):
-        return float("inf")
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
-def _voxels(stream: Any, layout: _Layout, position: int, name: str) -> npt.NDArray[Any]:
+def _voxels(stream: Any, layout: Layout, position: int, name: str) -> npt.NDArray[Any]:
     while position < layout.offset:
         skipped = len(stream.read(min(layout.offset - position, 1 << 20)))
         if not skipped:
             raise ReadError(f"{name}: truncated before the voxels, at byte {position} of {layout.offset}")
         position += skipped
     array = np.empty(layout.shape, layout.dtype)
-    view = memoryview(array.reshape(-1).view(np.uint8))
+    view = array.reshape(-1).view(np.uint8).data
     filled = 0
     while filled < len(view):
         count = stream.readinto(view[filled:])
@@ -268,7 +190,7 @@ def write_nifti(image: Image, path: str | os.PathLike[str], *, level: int = 1) -
     array = _storable(host_array(image))
     header = _new_header(image, array)
     head = memoryview(header.binaryblock + bytes(4))
-    body = memoryview(array.reshape(-1).view(np.uint8))
+    body = array.reshape(-1).view(np.uint8).data
     packed = Path(path).name.lower().endswith(".gz")
     with atomic_path(path) as temporary, open(temporary, "wb") as handle:
         if packed:
@@ -289,7 +211,7 @@ def _storable(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         dtype = np.dtype(np.uint8)
     elif dtype == np.float16:
         dtype = np.dtype(np.float32)
-    elif f"{dtype.kind}{dtype.itemsize}" not in _DTYPES.values():
+    elif f"{dtype.kind}{dtype.itemsize}" not in DTYPES.values():
         raise DTypeError(f"dtype={dtype}: expected bool, an integer or a float of up to 64 bits")
     return np.ascontiguousarray(array, dtype=dtype.newbyteorder("<"))
 

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple, TypeVar
 import numba
 import numpy as np
 import numpy.typing as npt
+from llvmlite import ir
 from numba.core import types
-from numba.extending import overload
+from numba.extending import intrinsic, overload
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -120,3 +121,17 @@ def _put(out: Any, i: Any, value: Any) -> Any:
             out[i] = out.dtype.type(v)
 
     return put_wide
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def load_pair(typing_context: Any, flat: Any, i: Any) -> Any:
+    """``flat[i]`` and ``flat[i + 1]`` of a 16-bit array as one 32-bit load: half the loads of an interpolation."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        address = builder.bitcast(builder.gep(data, [args[1]]), ir.IntType(32).as_pointer())
+        loaded = builder.load(address)
+        loaded.align = 2
+        return loaded
+
+    return types.int32(flat, types.uint64), generate

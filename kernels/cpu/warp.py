@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from fastprep.core.threads import run_slabs
 from fastprep.kernels.cpu._coefficients import coefficients
-from fastprep.kernels.cpu._numba import Source, as_compute, compute_dtype, inline, jit, source
+from fastprep.kernels.cpu._numba import Source, as_compute, compute_dtype, inline, jit, load_pair, source
 from fastprep.kernels.cpu._rows import finish
 from fastprep.kernels.cpu.resample import saturated
 
@@ -165,6 +165,8 @@ def _linear(
 ) -> None:
     depth, width = out.shape[2], out.shape[4]
     line = np.empty(width, post.dtype)
+    share = np.empty((3, width), post.dtype)
+    work = (np.empty(width, np.int64), share[0], share[1], share[2], np.empty((4, 2 * width), src.flat.dtype))
     for plane in range(start, stop):
         b, z = plane // depth, plane % depth
         base = src.start + b * src.sb
@@ -177,40 +179,97 @@ def _linear(
             if i0 >= i1:
                 i0, i1 = x1, x1
             _linear_clamped(src, base, size, matrix, cz, cy, cx, pre, line, x0, i0)
-            _linear_interior(src, base, matrix, cz, cy, cx, pre, line, i0, i1)
+            _linear_interior(src, base, matrix, cz, cy, cx, pre, line, i0, i1 - i0, work)
             _linear_clamped(src, base, size, matrix, cz, cy, cx, pre, line, i1, x1)
             _finish_row(out, b, z, y, line, x0, x1, post, fill)
 
 
 @jit
 def _linear_interior(
-    src: Source, base: int, matrix: Any, cz: float, cy: float, cx: float, pre: Any, line: Any, x0: int, x1: int
+    src: Source, base: int, matrix: Any, cz: float, cy: float, cx: float, pre: Any, line: Any, x0: int, n: int, work: Any
 ) -> None:
-    flat, sz, sy, sx = src.flat, src.sz, src.sy, src.sx
+    """Outputs ``x0 <= x < x0 + n`` of a row, all taps inside the input.
+
+    Three loops, because only the middle one, the scattered loads, cannot run on vectors.
+    """
+    offset, tz, ty, tx, corner = work
+    _locate(src, base, matrix, cz, cy, cx, x0, n, offset, tz, ty, tx)
+    _gather_corners(src, offset, corner, n)
     a, b, lo, hi = pre[0], pre[1], pre[2], pre[3]
-    mz, my, mx = matrix[0, 2], matrix[1, 2], matrix[2, 2]
     plain = a == 1 and b == 0 and lo == -np.inf and hi == np.inf
-    to = line.dtype.type
-    for x in range(x0, x1):
+    c0, c1, c2, c3 = corner[0], corner[1], corner[2], corner[3]
+    target = line[x0 : x0 + n]
+    if plain:
+        for i in range(n):
+            v0, v1, v2, v3 = c0[2 * i], c0[2 * i + 1], c1[2 * i], c1[2 * i + 1]
+            v4, v5, v6, v7 = c2[2 * i], c2[2 * i + 1], c3[2 * i], c3[2 * i + 1]
+            target[i] = _trilinear(v0, v1, v2, v3, v4, v5, v6, v7, tz[i], ty[i], tx[i])
+    else:
+        for i in range(n):
+            v0, v1 = _map(c0[2 * i], a, b, lo, hi), _map(c0[2 * i + 1], a, b, lo, hi)
+            v2, v3 = _map(c1[2 * i], a, b, lo, hi), _map(c1[2 * i + 1], a, b, lo, hi)
+            v4, v5 = _map(c2[2 * i], a, b, lo, hi), _map(c2[2 * i + 1], a, b, lo, hi)
+            v6, v7 = _map(c3[2 * i], a, b, lo, hi), _map(c3[2 * i + 1], a, b, lo, hi)
+            target[i] = _trilinear(v0, v1, v2, v3, v4, v5, v6, v7, tz[i], ty[i], tx[i])
+
+
+@jit
+def _locate(
+    src: Source,
+    base: int,
+    matrix: Any,
+    cz: float,
+    cy: float,
+    cx: float,
+    x0: int,
+    n: int,
+    offset: Any,
+    tz: Any,
+    ty: Any,
+    tx: Any,
+) -> None:
+    """Offset of the lowest corner of each voxel of a row, and its fractions."""
+    mz, my, mx = matrix[0, 2], matrix[1, 2], matrix[2, 2]
+    start, sz, sy, sx = float(base), float(src.sz), float(src.sy), float(src.sx)
+    for i in range(n):
+        x = float(x0 + i)
         pz, py, px = cz + x * mz, cy + x * my, cx + x * mx
-        # Every index here is at least 0, where truncation is the floor.
-        fz, fy, fx = int(pz), int(py), int(px)
-        tz, ty, tx = to(pz - fz), to(py - fy), to(px - fx)
-        at = np.uint64(base + fz * sz + fy * sy + fx * sx)
-        uz, uy, ux = np.uint64(sz), np.uint64(sy), np.uint64(sx)
-        v000, v001 = to(flat[at]), to(flat[at + ux])
-        v010, v011 = to(flat[at + uy]), to(flat[at + uy + ux])
-        v100, v101 = to(flat[at + uz]), to(flat[at + uz + ux])
-        v110, v111 = to(flat[at + uz + uy]), to(flat[at + uz + uy + ux])
-        if not plain:
-            v000, v001 = _map(v000, a, b, lo, hi), _map(v001, a, b, lo, hi)
-            v010, v011 = _map(v010, a, b, lo, hi), _map(v011, a, b, lo, hi)
-            v100, v101 = _map(v100, a, b, lo, hi), _map(v101, a, b, lo, hi)
-            v110, v111 = _map(v110, a, b, lo, hi), _map(v111, a, b, lo, hi)
-        v00, v01 = v000 + (v001 - v000) * tx, v010 + (v011 - v010) * tx
-        v10, v11 = v100 + (v101 - v100) * tx, v110 + (v111 - v110) * tx
-        v0, v1 = v00 + (v01 - v00) * ty, v10 + (v11 - v10) * ty
-        line[x] = v0 + (v1 - v0) * tz
+        fz, fy, fx = math.floor(pz), math.floor(py), math.floor(px)
+        tz[i], ty[i], tx[i] = pz - fz, py - fy, px - fx
+        offset[i] = int(start + fz * sz + fy * sy + fx * sx)
+
+
+@jit
+def _gather_corners(src: Source, offset: Any, corner: Any, n: int) -> None:
+    """Into ``corner`` (4, 2 n): the pairs (x, x + 1) at (z, y), (z, y + 1), (z + 1, y), (z + 1, y + 1)."""
+    flat = src.flat
+    uz, uy, ux = np.uint64(src.sz), np.uint64(src.sy), np.uint64(src.sx)
+    if src.sx == 1 and flat.itemsize == 2:
+        pairs = corner.view(np.int32)
+        p0, p1, p2, p3 = pairs[0], pairs[1], pairs[2], pairs[3]
+        for i in range(n):
+            at = np.uint64(offset[i])
+            p0[i], p1[i] = load_pair(flat, at), load_pair(flat, at + uy)
+            p2[i], p3[i] = load_pair(flat, at + uz), load_pair(flat, at + uz + uy)
+        return
+    c0, c1, c2, c3 = corner[0], corner[1], corner[2], corner[3]
+    for i in range(n):
+        at = np.uint64(offset[i])
+        c0[2 * i], c0[2 * i + 1] = flat[at], flat[at + ux]
+        c1[2 * i], c1[2 * i + 1] = flat[at + uy], flat[at + uy + ux]
+        c2[2 * i], c2[2 * i + 1] = flat[at + uz], flat[at + uz + ux]
+        c3[2 * i], c3[2 * i + 1] = flat[at + uz + uy], flat[at + uz + uy + ux]
+
+
+@inline
+def _trilinear(
+    v0: Any, v1: Any, v2: Any, v3: Any, v4: Any, v5: Any, v6: Any, v7: Any, tz: Any, ty: Any, tx: Any
+) -> Any:
+    """Eight corners, x fastest, blended along x, then y, then z."""
+    v0, v2 = v0 + (v1 - v0) * tx, v2 + (v3 - v2) * tx
+    v4, v6 = v4 + (v5 - v4) * tx, v6 + (v7 - v6) * tx
+    v0, v4 = v0 + (v2 - v0) * ty, v4 + (v6 - v4) * ty
+    return v0 + (v4 - v0) * tz
 
 
 @inline

@@ -1,0 +1,179 @@
+"""Run the benchmarks, write ``results/<machine>-<date>.json``, and put its table into the README.
+
+python benchmarks/run.py                      everything
+python benchmarks/run.py ramp resample        some
+python benchmarks/run.py --render FILE.json   only the README, from an earlier run
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import _harness as h
+
+HERE = Path(__file__).resolve().parent
+BENCHES = ("ramp", "resample", "pipeline")
+BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
+
+
+def main() -> None:
+    """Command line."""
+    h.quiet()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("benches", nargs="*", metavar="BENCH", help=f"of {', '.join(BENCHES)}; default all")
+    parser.add_argument("--threads", type=int, default=2, help="for fastprep and every peer")
+    parser.add_argument("--repeats", type=int, default=15, help="timed calls per contestant at most")
+    parser.add_argument("--budget", type=float, default=60.0, help="seconds of timed calls per contestant")
+    parser.add_argument("--no-probe", action="store_true", help="no fresh processes: no cold start, no peak memory")
+    parser.add_argument("--no-readme", action="store_true", help="leave the README as it is")
+    parser.add_argument("--render", type=Path, metavar="JSON", help="render an earlier run, measure nothing")
+    options = parser.parse_args()
+    unknown = set(options.benches) - set(BENCHES)
+    if unknown:
+        parser.error(f"unknown bench {', '.join(sorted(unknown))}: expected {', '.join(BENCHES)}")
+    if options.render:
+        results = json.loads(options.render.read_text())
+    else:
+        chosen = options.benches or list(BENCHES)
+        results = run(chosen, options.threads, options.repeats, options.budget, probe=not options.no_probe)
+        path = HERE / "results" / f"{_slug(results['machine'])}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(results, indent=1) + "\n")
+        print(f"wrote {path.relative_to(h.ROOT)}")
+    table = render(results)
+    print(table)
+    if not options.no_readme:
+        replace_block(h.ROOT / "README.md", table)
+
+
+def run(benches: list[str], threads: int, repeats: int, budget_s: float, *, probe: bool) -> dict[str, Any]:
+    """All jobs of the chosen files as one plain result."""
+    h.set_threads(threads)
+    machine = h.machine_facts(threads)
+    scan = h.load_scan()
+    found = []
+    for bench in benches:
+        script = HERE / f"bench_{bench}.py"
+        for job in importlib.import_module(script.stem).jobs(scan):
+            print(f"{job.name}", flush=True)
+            rows = h.measure(job, repeats, budget_s, print)
+            if probe and not job.whole_process:
+                h.probe_all(script, job, rows, scan, print)
+            found.append(
+                {
+                    "bench": bench,
+                    "name": job.name,
+                    "note": job.note,
+                    "bytes_in": job.bytes_in,
+                    "whole_process": job.whole_process,
+                    "rows": [row.to_dict() for row in rows],
+                }
+            )
+    # Again at the end: a machine whose bandwidth moved meanwhile was not quiet.
+    machine["copy_bandwidth_at_end_gb_s"] = h.copy_bandwidth(threads) / 1e9
+    shape, spacing = list(scan.array.shape), [round(s, 4) for s in scan.grid.spacing]
+    return {
+        "machine": machine,
+        "input": {"source": scan.source, "shape": shape, "spacing_mm": spacing, "dtype": str(scan.array.dtype)},
+        "repeats": repeats,
+        "budget_s": budget_s,
+        "jobs": found,
+    }
+
+
+def _slug(machine: dict[str, Any]) -> str:
+    cpu = re.sub(r"\((R|TM)\)|CPU|@.*", " ", machine["cpu"])
+    return "-".join(re.findall(r"[a-z0-9]+", f"{cpu} {machine['cores']}c {machine['date']}".lower()))
+
+
+# Rendering
+
+
+def render(results: dict[str, Any]) -> str:
+    """The Markdown table, every number out of ``results``."""
+    machine, source = results["machine"], results["input"]
+    head = (
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads, {machine['system']}, "
+        f"{machine['date']}. Copy bandwidth in this run: {machine['copy_bandwidth_gb_s']:.1f} GB/s at the start, "
+        f"{machine['copy_bandwidth_at_end_gb_s']:.1f} at the end (read + write).\n"
+        f"Input: {source['source']}, {'x'.join(map(str, source['shape']))} {source['dtype']}, "
+        f"{' x '.join(f'{s:g}' for s in source['spacing_mm'])} mm.\n"
+        f"Python {machine['python']}; " + ", ".join(f"{k} {v}" for k, v in machine["versions"].items()) + "."
+    )
+    lines = [
+        head,
+        "",
+        "| job | library | median ms | min ms | fastprep is | target | difference | copy speed | first call s | peak MB |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for job in results["jobs"]:
+        ours = job["rows"][0].get("median_s")
+        title = job["name"]
+        for row in job["rows"]:
+            lines.append(_line(title, row, ours, job, machine["copy_bandwidth_gb_s"] * 1e9))
+            title = ""
+    notes = [f"{job['name']}: {job['note']}." for job in results["jobs"] if job["note"]]
+    legend = (
+        f"Warm calls, {results['repeats']} at most or {results['budget_s']:g} s per library, taken in turns. "
+        "fastprep is: its median against the library's; below 1x it loses. Difference: largest absolute difference "
+        "of the outputs, compared before timing, on the library's own grid. Copy speed: bytes in and out over the "
+        "median, as a share of copy bandwidth. First call: import and input apart, in a fresh process with an empty "
+        "Numba cache (in brackets: a filled one). Peak: what a warm call adds to the process, its output included. "
+        "Libraries marked * use one thread only. SimpleITK, MONAI and TorchIO start from their own image object."
+    )
+    return "\n".join([*lines, "", legend, *notes])
+
+
+def _line(title: str, row: dict[str, Any], ours: float | None, job: dict[str, Any], bandwidth: float) -> str:
+    name = row["name"] if row["threaded"] else f"{row['name']} *"
+    median = row.get("median_s")
+    if median is None:
+        return f"| {title} | {name} | not run: {_cell(row['error'])} |" + " |" * 7
+    ratio = median / ours if ours else None
+    is_fastprep = row["name"] == "fastprep"
+    target = "" if row["target"] is None else f"{row['target']:g}x"
+    if target and ratio is not None:
+        target += ", met" if ratio >= row["target"] else ", missed"
+    share = "" if job["whole_process"] else f"{(job['bytes_in'] + row['bytes_out']) / median / bandwidth:.0%}"
+    first = "" if row["first_call_s"] is None else f"{row['first_call_s']:.2f}"
+    if row["cached_first_call_s"] is not None:
+        first += f" ({row['cached_first_call_s']:.2f})"
+    peak = "" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 1e6:.0f}"
+    cells = [
+        title,
+        name,
+        f"{median * 1e3:.1f}",
+        f"{row['min_s'] * 1e3:.1f}",
+        "" if ratio is None or is_fastprep else f"{ratio:.2f}x",
+        target,
+        _cell(row["difference"]),
+        share,
+        first,
+        peak,
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _cell(value: Any) -> str:
+    text = "" if value is None else f"{value:.2g}" if isinstance(value, float) else str(value)
+    return text.replace("|", "\\|")
+
+
+def replace_block(readme: Path, table: str) -> None:
+    """Put ``table`` between the markers of the README; without them, say so and change nothing."""
+    text = readme.read_text() if readme.exists() else ""
+    start, end = text.find(BEGIN), text.find(END)
+    if start < 0 or end < start:
+        print(f"{readme.name} has no {BEGIN} ... {END}: left as it is")
+        return
+    readme.write_text(f"{text[: start + len(BEGIN)]}\n{table}\n{text[end:]}")
+    print(f"{readme.name}: table replaced")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""One operation, one page: signature, meaning, check, geometry, dispatch, result."""

@@ -1,0 +1,166 @@
+"""The one gather: any IndexMap on any array, between Ramps, in one read and one write.
+
+    pre Ramp -> interpolation through the IndexMap -> post Ramps -> dtype
+
+Every spatial operation and every pass of a pipeline ends here; this chooses the kernel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastprep.core.checks import ONEHOT, check_interpolable, check_memory, check_space, float_for
+from fastprep.core.errors import ArgumentError
+from fastprep.core.image import Image
+from fastprep.core.index_map import IndexMap
+from fastprep.core.namespace import dtype_name, host_view, like
+from fastprep.core.ramp import Ramp
+from fastprep.core.taps import Taps, axis_taps
+from fastprep.registry import kernel
+
+IDENTITY = Ramp()
+_IDENTITY_ROW = np.array(IDENTITY.to_tuple())
+
+
+def sample(
+    x: Any,
+    index_map: IndexMap,
+    *,
+    order: int,
+    fill: float = 0.0,
+    pre: Ramp = IDENTITY,
+    post: Sequence[Ramp] = (IDENTITY,),
+    dtype: Any = None,
+    antialias: bool = False,
+    channels: bool = False,
+) -> Any:
+    """``post_k(interpolation of pre(x))`` on the output of ``index_map``.
+
+    ``x`` has the map's space axes last; all others are batch. ``fill`` lies beyond the input, in the units of
+    ``pre(x)``. By default nothing interpolated keeps its dtype, and the rest follows the float rule. With
+    ``channels`` the result has a new first axis, one entry per post Ramp.
+    """
+    view = host_view(x)
+    leading, space = check_space(view.shape, index_map.ndim)
+    check_interpolable(view.dtype, order)
+    if not math.isfinite(fill):
+        msg = f"fill={fill}: expected a finite number"
+        raise ArgumentError(msg)
+    if index_map.is_lossless and order != ONEHOT:
+        order = 0
+    ramps = [pre, *post]
+    copies = order in (0, ONEHOT) and len(post) == 1 and all(r.is_identity for r in ramps)
+    name = (view.dtype.name if copies else float_for(view.dtype)) if dtype is None else dtype_name(dtype)
+    copies = copies and name == view.dtype.name
+    if order == ONEHOT and not copies:
+        msg = "order='onehot' returns labels as they are: no Ramp and no other dtype"
+        raise ArgumentError(msg)
+    shape = (len(post), *leading, *index_map.shape)
+    check_memory(shape, name)
+    out = np.empty(shape, dtype=name)
+    if out.size:
+        flat_out = out.reshape(len(post), -1, *_three(index_map.shape))
+        flat_in = view.reshape(-1, *_three(space))
+        job = _Job(flat_in, flat_out, _matrix(index_map), order, fill, pre, post, antialias, copies)
+        job.run(x, index_map.axis_order)
+    return like(out if channels else out[0], x)
+
+
+def sample_image(x: Any, index_map: IndexMap, **how: Any) -> Any:
+    """`sample` of an array, or of an Image, which keeps its kind and gets the exact new grid."""
+    if isinstance(x, Image):
+        return x.with_array(sample(x.array, index_map, pre=x.rescale, **how), index_map.grid(x.grid))
+    return sample(x, index_map, **how)
+
+
+class _Job:
+    """A gather with everything in kernel form: 4-D input, 5-D output, a (z, y, x) matrix."""
+
+    def __init__(
+        self,
+        x: npt.NDArray[Any],
+        out: npt.NDArray[Any],
+        matrix: npt.NDArray[np.float64],
+        order: int,
+        fill: float,
+        pre: Ramp,
+        post: Sequence[Ramp],
+        antialias: bool,
+        copies: bool,
+    ) -> None:
+        # Weights sum to one, so a map without bounds does the same after the interpolation, once per voxel.
+        if math.isinf(pre.lo) and math.isinf(pre.hi):
+            self.outside = np.array([float(r(fill)) for r in post])
+            post, pre = [pre.then(r) for r in post], IDENTITY
+        else:
+            self.outside = np.array([float(r(fill)) for r in post])
+        self.x, self.out, self.matrix, self.order = x, out, matrix, order
+        self.pre = np.array(pre.to_tuple())
+        self.post = np.array([r.to_tuple() for r in post])
+        self.antialias, self.copies = antialias, copies
+
+    def run(self, like_x: Any, axis_order: tuple[int, ...] | None) -> None:
+        if axis_order is None and self.antialias:
+            msg = "antialias=True with an oblique map: resample along the axes first, then warp"
+            raise ArgumentError(msg)
+        if self.order == ONEHOT:
+            kernel("onehot", like_x)(self.x, self.out[0], self.matrix, self._fill())
+        elif axis_order is None:
+            outside = np.array([self._fill()]) if self.copies else self.outside
+            kernel("warp", like_x)(self.x, self.out, self.matrix, self.order, self.pre, self.post, outside)
+        else:
+            self._separable(like_x, axis_order)
+
+    def _separable(self, like_x: Any, axis_order: tuple[int, ...]) -> None:
+        order3 = axis_order if len(axis_order) == 3 else (0, *(a + 1 for a in axis_order))
+        x = self.x.transpose(0, *(a + 1 for a in order3))
+        taps = [self._taps(source, axis, x.shape[axis + 1]) for axis, source in enumerate(order3)]
+        if self.copies:
+            index = tuple(_table(t) for t in taps)
+            kernel("take", like_x)(x, self.out[0], index, self._fill())
+            return
+        inside = np.array([(t.start, t.stop) for t in taps], dtype=np.int64)
+        index = tuple(t.index for t in taps)
+        weight = tuple(t.weight for t in taps)
+        prefilter = self.order == 3 and index[0].shape[0] == index[1].shape[0] == index[2].shape[0] == 4
+        kernel("resample", like_x)(x, self.out, index, weight, inside, prefilter, self.pre, self.post, self.outside)
+
+    def _taps(self, source: int, axis: int, n: int) -> Taps:
+        scale, offset = self.matrix[source, axis], self.matrix[source, 3]
+        return axis_taps(scale, offset, self.out.shape[axis + 2], n, order=self.order, antialias=self.antialias)
+
+    def _fill(self) -> float:
+        """The fill of an exact copy: as the dtype holds it."""
+        fill, dtype = float(self.outside[0]), self.out.dtype
+        if dtype.kind == "f":
+            return fill
+        if dtype.kind == "b":
+            return float(fill != 0)
+        info = np.iinfo(dtype)
+        return float(min(max(round(fill), info.min), info.max))
+
+
+def _table(taps: Taps) -> npt.NDArray[np.int64]:
+    index = taps.index[0].copy()
+    index[: taps.start] = -1
+    index[taps.stop :] = -1
+    return index
+
+
+def _three(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return shape if len(shape) == 3 else (1, *shape)
+
+
+def _matrix(index_map: IndexMap) -> npt.NDArray[np.float64]:
+    """The map's matrix over (z, y, x): a 2-D map's third axis comes first."""
+    if index_map.ndim == 3:
+        return index_map.matrix
+    turn = [2, 0, 1, 3]
+    matrix = index_map.matrix[np.ix_(turn, turn)].copy()
+    matrix[0] = matrix[:, 0] = (1, 0, 0, 0)
+    return matrix
