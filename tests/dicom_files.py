@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.encaps import encapsulate
-from pydicom.sequence import Sequence as Items
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+import pytest
+
+pydicom = pytest.importorskip("pydicom")
+imagecodecs = pytest.importorskip("imagecodecs")
+
+Dataset, FileDataset, Items = pydicom.Dataset, pydicom.FileDataset, pydicom.Sequence
+encapsulate, generate_uid = pydicom.encaps.encapsulate, pydicom.uid.generate_uid
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
 SYNTAX = {
     "implicit": "1.2.840.10008.1.2",
-    "explicit": str(ExplicitVRLittleEndian),
+    "explicit": "1.2.840.10008.1.2.1",
     "big": "1.2.840.10008.1.2.2",
     "deflated": "1.2.840.10008.1.2.1.99",
     "rle": "1.2.840.10008.1.2.5",
@@ -37,7 +39,7 @@ def ramp_volume(shape: tuple[int, int, int] = (5, 8, 6), top: int = 4000, dtype:
 
 def slice_dataset(pixels: Any, *, bits_stored: int = 16, syntax: str = "explicit", **tags: Any) -> FileDataset:
     """One image without geometry; ``tags`` are keywords of DICOM, None removes."""
-    meta = FileMetaDataset()
+    meta = pydicom.dataset.FileMetaDataset()
     meta.TransferSyntaxUID = pydicom.uid.UID(SYNTAX[syntax])
     meta.MediaStorageSOPClassUID = pydicom.uid.CTImageStorage
     meta.MediaStorageSOPInstanceUID = generate_uid()
@@ -83,8 +85,6 @@ def put_pixels(ds: Dataset, pixels: Any, syntax: str) -> None:
 
 def compressed(frame: Any, syntax: str, bits: int) -> bytes:
     """One frame's stream; signed values as the two's complement of ``bits`` bits, as scanners write them."""
-    import imagecodecs
-
     frame = np.ascontiguousarray(frame)
     words = frame.view(f"u{frame.itemsize}")
     words = words & words.dtype.type((1 << bits) - 1)

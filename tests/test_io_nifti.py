@@ -433,7 +433,7 @@ def test_paths(tmp_path):
 
 @pytest.mark.skipif(not DATA, reason="FASTPREP_TEST_DATA is not set")
 def test_dicom_is_told_by_content(tmp_path):
-    pytest.importorskip("fastprep.io.dicom")
+    pytest.importorskip("pydicom")
     folder = Path(DATA) / "ct" / "chest_p001"
     image = load(folder, kind="label", rescale=False)
     assert image.array.shape == (148, 512, 512) and image.kind == "label" and image.modality == "CT"

@@ -63,7 +63,8 @@ def check_memory(shape: Sequence[int], dtype: str) -> None:
     need = math.prod(shape) * np.dtype(dtype).itemsize
     have = _physical_memory()
     if need > have:
-        msg = f"a result of shape {tuple(shape)} {dtype} takes {need / 2**30:.1f} GiB; this machine has {have / 2**30:.1f} GiB"
+        what = f"a result of shape {tuple(shape)} {dtype}"
+        msg = f"{what} takes {need / 2**30:.1f} GiB; this machine has {have / 2**30:.1f} GiB"
         raise TooLargeError(msg)
 
 

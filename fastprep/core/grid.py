@@ -171,4 +171,5 @@ def closest_axes(affine: npt.NDArray[np.float64]) -> tuple[int, int, int]:
     from itertools import permutations
 
     unit = np.abs(affine[:3, :3]) / np.linalg.norm(affine[:3, :3], axis=0)
-    return max(permutations(range(3)), key=lambda order: sum(unit[world, axis] for axis, world in enumerate(order)))
+    orders = ((a, b, c) for a, b, c in permutations(range(3)))
+    return max(orders, key=lambda order: float(sum(unit[world, axis] for axis, world in enumerate(order))))

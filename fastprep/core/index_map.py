@@ -166,12 +166,12 @@ class IndexMap:
         return bool(unit and np.abs(offset - np.round(offset)).max() < _ALIGNED)
 
     def then(self, after: IndexMap) -> IndexMap:
-        """This map, then ``after`` on its output."""
+        """First this map, then ``after`` on its output."""
         return IndexMap(after.shape, self.matrix @ after.matrix)
 
     def inverse(self, shape: Sequence[int]) -> IndexMap:
         """The map back onto the input, whose shape an IndexMap does not know."""
-        return IndexMap(tuple(shape), np.linalg.inv(self.matrix))
+        return IndexMap(tuple(shape), np.asarray(np.linalg.inv(self.matrix), dtype=np.float64))
 
     def to_input(self, points: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Input index of output-index points, shape (..., ndim)."""
@@ -254,7 +254,8 @@ def check_axcodes(axcodes: Sequence[str], ndim: int) -> tuple[str, ...]:
     """``axcodes`` as one letter per array axis, or ArgumentError."""
     codes = tuple(str(c).upper() for c in axcodes)
     if len(codes) != ndim or not all(c in _CODES for c in codes) or len({_CODES[c][0] for c in codes}) != ndim:
-        msg = f"axcodes={''.join(map(str, axcodes))!r}: expected {ndim} of R/L, A/P, S/I, each pair once, in array-axis order"
+        given = "".join(map(str, axcodes))
+        msg = f"axcodes={given!r}: expected {ndim} of R/L, A/P, S/I, each pair once, in array-axis order"
         raise ArgumentError(msg)
     return codes
 

@@ -20,7 +20,7 @@ _HOST, _CUDA, _CUDA_PINNED, _CUDA_MANAGED = 1, 2, 3, 13
 
 
 def device_of(x: Any) -> str:
-    """ "cpu" or "gpu": where the memory of ``x`` is.
+    """Where the memory of ``x`` is: "cpu" or "gpu".
 
     Raises
     ------
@@ -84,16 +84,13 @@ def like(result: npt.NDArray[Any], x: Any) -> Any:
 
 def dtype_name(dtype: Any) -> str:
     """The NumPy name of a data type of any library: ``torch.float32`` is "float32"."""
-    if isinstance(dtype, str):
-        name = dtype
-    elif _is_torch_dtype(dtype):
-        name = str(dtype).rpartition(".")[2]
-    else:
-        name = getattr(dtype, "name", None) or np.dtype(dtype).name
+    name = dtype if isinstance(dtype, str) else getattr(dtype, "name", None)
+    found: np.dtype[Any] | None
     try:
-        found = np.dtype(name)
-    except TypeError:
-        found = None
+        found = np.dtype(dtype if name is None else name)
+    except (TypeError, ValueError):
+        # A library's own type object, torch.float32 or array_api_strict.float32: its last word is the name.
+        found = _known(str(dtype).rpartition(".")[2])
     if found is None or found.kind not in "biuf" or found.itemsize > 8:
         msg = f"dtype={dtype!r}: expected bool, an integer type, or float16, float32, float64"
         raise DTypeError(msg)
@@ -105,9 +102,11 @@ def _is_torch(x: Any) -> bool:
     return torch is not None and isinstance(x, torch.Tensor)
 
 
-def _is_torch_dtype(dtype: Any) -> bool:
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(dtype, torch.dtype)
+def _known(name: str) -> np.dtype[Any] | None:
+    try:
+        return np.dtype(name)
+    except TypeError:
+        return None
 
 
 def _torch_view(x: Any) -> npt.NDArray[Any]:

@@ -22,7 +22,7 @@ _PREFILTER_RADIUS = 20
 class Taps(NamedTuple):
     """``index`` and ``weight`` (taps, m); outputs ``start <= i < stop`` lie inside the input."""
 
-    index: npt.NDArray[np.int64]
+    index: npt.NDArray[np.int64]  # type: ignore[assignment]  # hides tuple.index, which nobody asks for
     weight: npt.NDArray[np.float64]
     start: int
     stop: int
@@ -45,7 +45,9 @@ def axis_taps(scale: float, offset: float, m: int, n: int, *, order: int, antial
     if antialias and step > 1 and order != 0:
         if order == 3:
             index, weight = _convolve(index, weight, n, _spline_prefilter(), mirror=True)
-        index, weight = _convolve(index, weight, n, _gaussian(math.sqrt(step**2 - 1) / (2 * math.sqrt(2 * math.log(2)))))
+        index, weight = _convolve(
+            index, weight, n, _gaussian(math.sqrt(step**2 - 1) / (2 * math.sqrt(2 * math.log(2))))
+        )
     return Taps(index, weight, start, stop)
 
 
@@ -78,7 +80,9 @@ def _convolve(
     low = spread_index.min(axis=0)
     width = int((spread_index.max(axis=0) - low).max()) + 1
     merged = np.zeros((width, index.shape[1]))
-    np.add.at(merged, (spread_index - low, np.broadcast_to(np.arange(index.shape[1]), spread_index.shape)), spread_weight)
+    np.add.at(
+        merged, (spread_index - low, np.broadcast_to(np.arange(index.shape[1]), spread_index.shape)), spread_weight
+    )
     return np.minimum(low + np.arange(width)[:, None], n - 1), merged
 
 

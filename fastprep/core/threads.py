@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
 
 from fastprep.core.errors import ArgumentError
 
@@ -67,7 +68,7 @@ def run_slabs(work: Callable[[int, int], None], length: int, *, smallest: int = 
     if slabs == 1:
         work(0, length)
         return
-    futures = [_shared_pool().submit(work, a, b) for a, b in zip(bounds[1:-1], bounds[2:], strict=True)]
+    futures = [_shared_pool().submit(work, a, b) for a, b in pairwise(bounds[1:])]
     try:
         work(bounds[0], bounds[1])
     finally:

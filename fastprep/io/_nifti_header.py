@@ -22,6 +22,8 @@ PAIR = "{}: header and voxels in two files (.hdr/.img) are not supported; save i
 
 @dataclass(frozen=True)
 class Layout:
+    """Shape in array order, dtype in the file's byte order, and the byte at which the voxels start."""
+
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     offset: int
@@ -32,6 +34,7 @@ class Layout:
 
 
 def read_header(stream: Any, name: str) -> Any:
+    """The nibabel header at the start of ``stream``, either version and byte order, or ReadError."""
     nibabel = require("nibabel")
     start = stream.read(4)
     for order, endianness in (("little", "<"), ("big", ">")):
@@ -55,6 +58,7 @@ def read_header(stream: Any, name: str) -> Any:
 
 
 def layout_of(header: Any, name: str) -> Layout:
+    """How the voxels lie; ReadError where the words make no sense, DTypeError for numbers without an order."""
     count = int(header["dim"][0])
     if not 2 <= count <= 7:
         raise ReadError(f"{name}: dim[0]={count}: expected 2 to 7 dimensions")

@@ -16,7 +16,7 @@ from typing import Any, get_args
 
 from fastprep.core.errors import ArgumentError, ReadError, SeriesError
 from fastprep.core.image import Image
-from fastprep.io.dicom_geometry import Irregular, Stack, flat_image, stack
+from fastprep.io.dicom_geometry import Irregular, Stack, flat_stack, stack
 from fastprep.io.dicom_header import Header, hash_uid, image_files, read_headers
 from fastprep.io.dicom_volume import blend_planes, decode_volume
 
@@ -171,33 +171,32 @@ def read_series(
         msg = f"irregular={irregular!r}: expected 'refuse', 'keep' or 'resample'"
         raise ArgumentError(msg)
     headers = files.headers if isinstance(files, Series) else _headers_of(files)
-    planes = [(header, frame) for header in headers for frame in header.frames]
     _check_one_series(headers)
-    notes = list(dict.fromkeys(note for header in headers for note in header.notes))
+    planes = tuple((header, frame) for header in headers for frame in header.frames)
     flat = len(planes) == 1 and None in (planes[0][1].position, planes[0][1].orientation)
-    if flat:
-        grid, said = flat_image(planes[0])
-        pile = Stack(tuple(planes), grid, 0.0, None, said)
-    else:
-        pile = stack(planes, irregular)
+    pile = flat_stack(planes[0]) if flat else stack(planes, irregular)
     head = headers[0]
-    dark_is_dense = head.photometric == "MONOCHROME1"
     radiograph = flat or head.modality in _RADIOGRAPHS
-    if dark_is_dense and not radiograph:
-        notes.append(f"MONOCHROME1 in {head.modality}: its values are quantities and were not inverted")
-    invert = dark_is_dense and radiograph and invert_monochrome1
+    invert = invert_monochrome1 and radiograph and head.photometric == "MONOCHROME1"
     array, rest = decode_volume(pile.planes, rescale=rescale, invert=invert)
     if pile.blend is not None:
         array = blend_planes(array, pile.blend)
     image = Image(array[0] if flat else array, pile.grid, modality=head.modality or None, rescale=rest)
-    info = SeriesInfo(
+    return image, _info(head, pile, inverted=invert, radiograph=radiograph)
+
+
+def _info(head: Header, pile: Stack, *, inverted: bool, radiograph: bool) -> SeriesInfo:
+    notes = dict.fromkeys(note for header, _ in pile.planes for note in header.notes)
+    if head.photometric == "MONOCHROME1" and not radiograph:
+        notes[f"MONOCHROME1 in {head.modality}: its values are quantities and were not inverted"] = None
+    return SeriesInfo(
         modality=head.modality,
         series_uid=head.series_uid,
         study_uid=head.study_uid,
         series_number=head.series_number,
         files=tuple(dict.fromkeys(header.path for header, _ in pile.planes)),
         photometric=head.photometric,
-        inverted=invert,
+        inverted=inverted,
         windows=tuple(dict.fromkeys(pair for _, frame in pile.planes for pair in frame.windows)),
         stored_dtype=str(head.stored_dtype),
         bits_stored=head.bits_stored,
@@ -206,7 +205,6 @@ def read_series(
         interpolated=pile.blend is not None,
         warnings=(*notes, *pile.notes),
     )
-    return image, info
 
 
 def read_dicom(

@@ -46,16 +46,19 @@ class Stack:
     notes: tuple[str, ...]
 
 
-def flat_image(plane: Plane) -> tuple[Grid, tuple[str, ...]]:
-    """Grid and warnings of an image without a place in the patient: a radiograph."""
+def flat_stack(plane: Plane) -> Stack:
+    """An image without a place in the patient, a radiograph: a 2-D grid from (0, 0, 0)."""
     header, frame = plane
-    shape = (header.rows, header.columns)
-    for name, spacing in (("PixelSpacing", frame.spacing), ("ImagerPixelSpacing", frame.imager_spacing)):
-        # Writers that do not know the spacing put 0; a volume cannot live with that, a radiograph can.
-        if spacing is not None and any(spacing):
-            notes = () if name == "PixelSpacing" else ("spacing is ImagerPixelSpacing: millimetres at the detector",)
-            return Grid.from_spacing(shape, _positive(header, spacing)), notes
-    return Grid.from_spacing(shape, (1.0, 1.0)), ("no pixel spacing in the file: 1 mm assumed",)
+    spacing: tuple[float, ...] = (1.0, 1.0)
+    notes: tuple[str, ...] = ("no pixel spacing in the file: 1 mm assumed",)
+    # Writers that do not know the spacing put 0; a volume cannot live with that, a radiograph can.
+    if frame.spacing is not None and any(frame.spacing):
+        spacing, notes = _positive(header, frame.spacing), ()
+    elif frame.imager_spacing is not None and any(frame.imager_spacing):
+        spacing = _positive(header, frame.imager_spacing)
+        notes = ("spacing is ImagerPixelSpacing: millimetres at the detector",)
+    grid = Grid.from_spacing((header.rows, header.columns), spacing)
+    return Stack((plane,), grid, 0.0, None, notes)
 
 
 def stack(planes: Sequence[Plane], irregular: Irregular) -> Stack:
@@ -91,8 +94,8 @@ def stack(planes: Sequence[Plane], irregular: Irregular) -> Stack:
     tilt = _tilt(column, normal, len(planes))
     faults = [_tilt_text(tilt)] if tilt else []
     gaps = _gap_fault(distance)
-    _check_straight(planes, positions, distance, normal)
-    if irregular == "refuse" and (tilt or gaps) or irregular == "keep" and gaps:
+    _check_straight(planes, positions, distance)
+    if (irregular == "refuse" and (tilt or gaps)) or (irregular == "keep" and gaps):
         kind = GantryTiltError if tilt else SeriesError
         raise kind(_refusal(planes[0], [*faults, *([gaps] if gaps else [])], tilt_only=not gaps))
     blend = None
@@ -228,7 +231,7 @@ def _whole_steps(gaps: _Array) -> tuple[float, npt.NDArray[np.int64] | None]:
     return unit, steps if regular else None
 
 
-def _check_straight(planes: Sequence[Plane], positions: _Array, distance: _Array, normal: _Array) -> None:
+def _check_straight(planes: Sequence[Plane], positions: _Array, distance: _Array) -> None:
     """SeriesError when first corners do not lie on one line: no affine describes such a stack."""
     direction = (positions[-1] - positions[0]) / (distance[-1] - distance[0])
     off = np.linalg.norm(positions - positions[0] - np.outer(distance - distance[0], direction), axis=1)

@@ -1,10 +1,10 @@
 """Pixel data of one file: its frames as bytes, and frames decoded into the caller's array.
 
-Decoders were measured on 2 cores, decoding only (148 slices of 512x512 JPEG lossless, one and two threads; one
-1955x1841 JPEG 2000 radiograph, one and two threads):
-imagecodecs' libjpeg-turbo 235 / 127 ms, its liblj92 413 / 216, its jpegsof3 566 / 293, dicomsdl 383 / 408 (holds the
-GIL), gdcm through pydicom 890; JPEG 2000: imagecodecs' OpenJPEG 95 / 57 ms, pylibjpeg-openjpeg 103, pillow 107,
-gdcm 133. imagecodecs (BSD) writes into a given array, releases the GIL and has every other codec DICOM needs.
+Decoders, measured on 2 cores without file reading, in ms on one / two threads. 148 slices of 512x512 JPEG lossless:
+imagecodecs' libjpeg-turbo 235 / 127, its liblj92 413 / 216, its jpegsof3 566 / 293, dicomsdl 383 / 408 (holds the
+GIL), gdcm through pydicom 890. One 1955x1841 JPEG 2000: imagecodecs' OpenJPEG 95 / 57, dicomsdl 96,
+pylibjpeg-openjpeg 103, pillow 107, gdcm 133. imagecodecs (BSD) decodes into a given array, releases the GIL and has
+every codec DICOM needs. The whole read of those 148 slices, headers to HU, takes 230 ms; SimpleITK takes 670.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ def open_frames(header: Header, *, threads: int = 1) -> Iterator[Callable[[int, 
     ReadError
         Pixel data cut short, of the wrong length, not decodable, or of an unsupported transfer syntax.
     """
-    reader = _native_reader if header.syntax in _NATIVE or header.syntax == DEFLATED else _encapsulated_reader
+    native = header.syntax in _NATIVE or header.syntax == DEFLATED
     try:
         with header.path.open("rb") as file:
-            fill = reader(header, file, threads)
+            fill = _native_reader(header, file) if native else _encapsulated_reader(header, file, threads)
 
             def read(index: int, out: _Array) -> None:
                 fill(index, out.view(f"u{out.itemsize}"))
@@ -102,7 +102,7 @@ def _element(header: Header, file: BinaryIO) -> int:
     return int.from_bytes(file.read(4), order)
 
 
-def _native_reader(header: Header, file: BinaryIO, threads: int) -> Callable[[int, _Array], None]:
+def _native_reader(header: Header, file: BinaryIO) -> Callable[[int, _Array], None]:
     size = header.rows * header.columns * header.bits_allocated // 8
     needed = size * len(header.frames)
     if not header.little_endian and header.bits_allocated == 8:
@@ -181,7 +181,7 @@ def _split(header: Header, data: memoryview) -> list[bytes | memoryview]:
         fragments.append(data[at + 8 : at + 8 + length])
         starts.append(at)
         at += 8 + length
-    if data[at : at + 4] != _END and at != end or not fragments:
+    if (data[at : at + 4] != _END and at != end) or not fragments:
         msg = f"{header.path}: pixel data cut short or damaged after fragment {len(fragments)}"
         raise ReadError(msg)
     table, fragments, count = fragments[0], fragments[1:], len(header.frames)

@@ -24,7 +24,7 @@ from fastprep.core.taps import Taps, axis_taps
 from fastprep.registry import kernel
 
 IDENTITY = Ramp()
-_IDENTITY_ROW = np.array(IDENTITY.to_tuple())
+Box = tuple[tuple[int, int], ...]
 
 
 def sample(
@@ -38,12 +38,15 @@ def sample(
     dtype: Any = None,
     antialias: bool = False,
     channels: bool = False,
+    outside: Sequence[float] | None = None,
+    limit: Box | None = None,
 ) -> Any:
     """``post_k(interpolation of pre(x))`` on the output of ``index_map``.
 
     ``x`` has the map's space axes last; all others are batch. ``fill`` lies beyond the input, in the units of
-    ``pre(x)``. By default nothing interpolated keeps its dtype, and the rest follows the float rule. With
-    ``channels`` the result has a new first axis, one entry per post Ramp.
+    ``pre(x)``; ``outside``, one number per post Ramp in the units of the result, overrides it. Outputs beyond
+    ``limit`` (start and stop per axis) are outside too. By default nothing interpolated keeps its dtype, and the rest
+    follows the float rule. With ``channels`` the result has a new first axis, one entry per post Ramp.
     """
     view = host_view(x)
     leading, space = check_space(view.shape, index_map.ndim)
@@ -66,7 +69,10 @@ def sample(
     if out.size:
         flat_out = out.reshape(len(post), -1, *_three(index_map.shape))
         flat_in = view.reshape(-1, *_three(space))
-        job = _Job(flat_in, flat_out, _matrix(index_map), order, fill, pre, post, antialias, copies)
+        beyond = [float(r(fill)) for r in post] if outside is None else list(outside)
+        whole = tuple((0, n) for n in _three(index_map.shape))
+        inner = whole if limit is None else (*whole[: 3 - len(limit)], *limit)
+        job = _Job(flat_in, flat_out, _matrix(index_map), order, pre, post, antialias, copies, beyond, inner)
         job.run(x, index_map.axis_order)
     return like(out if channels else out[0], x)
 
@@ -87,34 +93,46 @@ class _Job:
         out: npt.NDArray[Any],
         matrix: npt.NDArray[np.float64],
         order: int,
-        fill: float,
         pre: Ramp,
         post: Sequence[Ramp],
         antialias: bool,
         copies: bool,
+        outside: Sequence[float],
+        limit: Box,
     ) -> None:
         # Weights sum to one, so a map without bounds does the same after the interpolation, once per voxel.
         if math.isinf(pre.lo) and math.isinf(pre.hi):
-            self.outside = np.array([float(r(fill)) for r in post])
             post, pre = [pre.then(r) for r in post], IDENTITY
-        else:
-            self.outside = np.array([float(r(fill)) for r in post])
         self.x, self.out, self.matrix, self.order = x, out, matrix, order
         self.pre = np.array(pre.to_tuple())
         self.post = np.array([r.to_tuple() for r in post])
-        self.antialias, self.copies = antialias, copies
+        self.outside = np.array(outside)
+        self.antialias, self.copies, self.limit = antialias, copies, limit
 
     def run(self, like_x: Any, axis_order: tuple[int, ...] | None) -> None:
-        if axis_order is None and self.antialias:
+        if axis_order is not None and self.order != ONEHOT:
+            self._separable(like_x, axis_order)
+            return
+        if self.antialias and self.order != ONEHOT:
             msg = "antialias=True with an oblique map: resample along the axes first, then warp"
             raise ArgumentError(msg)
+        out, matrix = self._limited()
         if self.order == ONEHOT:
-            kernel("onehot", like_x)(self.x, self.out[0], self.matrix, self._fill())
-        elif axis_order is None:
-            outside = np.array([self._fill()]) if self.copies else self.outside
-            kernel("warp", like_x)(self.x, self.out, self.matrix, self.order, self.pre, self.post, outside)
+            kernel("onehot", like_x)(self.x, out[0], matrix, self._fill())
         else:
-            self._separable(like_x, axis_order)
+            outside = np.array([self._fill()]) if self.copies else self.outside
+            kernel("warp", like_x)(self.x, out, matrix, self.order, self.pre, self.post, outside)
+
+    def _limited(self) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
+        """The part of the output inside the limit and the matrix that starts there; the rest is filled."""
+        if all((a, b) == (0, n) for (a, b), n in zip(self.limit, self.out.shape[2:], strict=True)):
+            return self.out, self.matrix
+        for k, value in enumerate(self.outside if not self.copies else [self._fill()]):
+            self.out[k] = value
+        start = np.eye(4)
+        start[:3, 3] = [a for a, _ in self.limit]
+        box = tuple(slice(a, max(a, b)) for a, b in self.limit)
+        return self.out[(slice(None), slice(None), *box)], self.matrix @ start
 
     def _separable(self, like_x: Any, axis_order: tuple[int, ...]) -> None:
         order3 = axis_order if len(axis_order) == 3 else (0, *(a + 1 for a in axis_order))
@@ -132,7 +150,10 @@ class _Job:
 
     def _taps(self, source: int, axis: int, n: int) -> Taps:
         scale, offset = self.matrix[source, axis], self.matrix[source, 3]
-        return axis_taps(scale, offset, self.out.shape[axis + 2], n, order=self.order, antialias=self.antialias)
+        taps = axis_taps(scale, offset, self.out.shape[axis + 2], n, order=self.order, antialias=self.antialias)
+        low, high = self.limit[axis]
+        start = max(taps.start, low)
+        return taps._replace(start=start, stop=max(min(taps.stop, high), start))
 
     def _fill(self) -> float:
         """The fill of an exact copy: as the dtype holds it."""
@@ -146,7 +167,7 @@ class _Job:
 
 
 def _table(taps: Taps) -> npt.NDArray[np.int64]:
-    index = taps.index[0].copy()
+    index: npt.NDArray[np.int64] = taps.index[0].copy()
     index[: taps.start] = -1
     index[taps.stop :] = -1
     return index

@@ -13,7 +13,12 @@ from fastprep.ops._sample import sample_image
 
 
 def resample_to(
-    image: Image, grid: Grid | Image, *, order: int | str | None = None, fill: float | None = None, dtype: str | None = None
+    image: Image,
+    grid: Grid | Image,
+    *,
+    order: int | str | None = None,
+    fill: float | None = None,
+    dtype: str | None = None,
 ) -> Image:
     """Interpolate ``image`` at the world positions of ``grid``'s voxels: both then lie voxel on voxel.
 
@@ -55,7 +60,11 @@ def resample_to(
             msg = f"the grids lie in different planes, up to {off_plane:.3g} plane normals apart"
             raise GeometryError(msg)
     result: Image = sample_image(
-        image, index_map, order=image_order(image, order), fill=image.default_fill if fill is None else fill, dtype=dtype
+        image,
+        index_map,
+        order=image_order(image, order),
+        fill=image.default_fill if fill is None else fill,
+        dtype=dtype,
     )
     return result.with_array(result.array, target)
 

@@ -8,6 +8,7 @@ else in bands of rows that bound the extra memory.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -57,9 +58,7 @@ def cubic(
             in_plane = (index[1][:, ya:yb] - low, weight[1][:, ya:yb], index[2][:, x0:x1], weight[2][:, x0:x1])
             along_z = (index[0][:, z0:z1], weight[0][:, z0:z1])
             result = out[:, b, z0:z1, ya:yb, x0:x1]
-            run_slabs(
-                lambda start, stop: _yx(src, b, low, high, n_x, *in_plane, pre, middle, start, stop), n_z
-            )
+            run_slabs(lambda start, stop: _yx(src, b, low, high, n_x, *in_plane, pre, middle, start, stop), n_z)
             run_slabs(lambda start, stop: _z(middle, *along_z, post, result, start, stop), yb - ya)
 
 
@@ -72,7 +71,7 @@ def _bands(
     rows = max(int(_SCRATCH * (x.nbytes + out.nbytes) / row), 8)
     count = -(-(y1 - y0) // rows)
     edges = [y0 + (y1 - y0) * i // count for i in range(count + 1)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))
 
 
 def _frame(out: npt.NDArray[Any], inside: npt.NDArray[np.int64], value: Any) -> None:

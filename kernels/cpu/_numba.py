@@ -82,10 +82,11 @@ def as_compute(ramps: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> npt.NDAr
 
 def put(out: Any, i: int, value: Any) -> None:
     """``out[i] = value``: integers round half to even and saturate, NaN becomes 0."""
-    raise AssertionError("compiled code only")
+    msg = "compiled code only"
+    raise AssertionError(msg)
 
 
-@overload(put, inline="always")
+@overload(put, inline="always")  # type: ignore[untyped-decorator]
 def _put(out: Any, i: Any, value: Any) -> Any:
     if not isinstance(out.dtype, types.Integer):
 

@@ -13,14 +13,15 @@ from fastprep.kernels.cpu._numba import Source, jit, source
 
 
 def onehot(x: npt.NDArray[Any], out: npt.NDArray[Any], matrix: npt.NDArray[np.float64], outside: float) -> None:
-    """``out[b, p] = argmax_c linear(x[b] == c) at matrix @ p``; ``x`` (B, Z, Y, X), ``out`` (B, z, y, x) of one dtype."""
+    """``out[b, p] = argmax_c linear(x[b] == c) at matrix @ p``.
+
+    ``x`` (B, Z, Y, X) and ``out`` (B, z, y, x) of one dtype; outside the field of view, ``outside``.
+    """
     src = source(x)
     target = out.view(np.uint8) if out.dtype == np.bool_ else out
     fill = target.dtype.type(outside)
     size = np.array(x.shape[1:], dtype=np.int64)
-    run_slabs(
-        lambda start, stop: _onehot(src, size, target, matrix, fill, start, stop), out.shape[0] * out.shape[1]
-    )
+    run_slabs(lambda start, stop: _onehot(src, size, target, matrix, fill, start, stop), out.shape[0] * out.shape[1])
 
 
 @jit

@@ -1,7 +1,7 @@
 """Separable interpolation: a few weighted taps per axis, between a Ramp before and Ramps after.
 
-``out[k, b, z, y, x] = post_k( sum_tuv wz[t, z] wy[u, y] wx[v, x] * c[b, iz[t, z], iy[u, y], ix[v, x]] )`` where ``c`` is
-``pre(x)``, or its cubic B-spline coefficients (mirror boundary) when ``prefilter``.
+``out[k, b, z, y, x] = post_k( sum_tuv wz[t, z] wy[u, y] wx[v, x] * c[b, iz[t, z], iy[u, y], ix[v, x]] )`` where
+``c`` is ``pre(x)``, or its cubic B-spline coefficients (mirror boundary) when ``prefilter``.
 
 Every input row is read once in its own dtype, every output row written once. Each thread walks its output
 planes in order and keeps the last few input planes, already resampled in y and x, in its cache; so a plane is
@@ -46,8 +46,7 @@ def resample(
             out[...] = wide
         return
     dtype = compute_dtype(x, out)
-    tables = tuple(np.ascontiguousarray(i, dtype=np.int64) for i in index)
-    weights = tuple(np.ascontiguousarray(w, dtype=dtype) for w in weight)
+    tables, weights = _contiguous(index, np.dtype(np.int64)), _contiguous(weight, dtype)
     ramps = as_compute(pre, dtype), as_compute(post, dtype)
     fill = saturated(outside, out.dtype)
     if prefilter:
@@ -58,6 +57,11 @@ def resample(
         lambda start, stop: _planes(src, x.shape[3], out, *tables, *weights, inside, *ramps, fill, start, stop),
         out.shape[1] * out.shape[2],
     )
+
+
+def _contiguous(tables: Tables, dtype: np.dtype[Any]) -> Tables:
+    z, y, x = (np.ascontiguousarray(table, dtype=dtype) for table in tables)
+    return z, y, x
 
 
 def saturated(values: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> npt.NDArray[Any]:

@@ -29,9 +29,7 @@ def take(x: npt.NDArray[Any], out: npt.NDArray[Any], index: Index, outside: floa
     target = out.view(bits)
     first, length = _run(index[2])
     depth = out.shape[1]
-    run_slabs(
-        lambda start, stop: _take(src, target, *index, fill, first, length, start, stop), out.shape[0] * depth
-    )
+    run_slabs(lambda start, stop: _take(src, target, *index, fill, first, length, start, stop), out.shape[0] * depth)
 
 
 def _run(ix: npt.NDArray[np.int64]) -> tuple[int, int]:

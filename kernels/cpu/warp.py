@@ -63,9 +63,7 @@ def _is_identity(ramp: npt.NDArray[np.float64]) -> bool:
     return bool(np.array_equal(ramp, (1.0, 0.0, -np.inf, np.inf)))
 
 
-def _copy_nearest(
-    x: npt.NDArray[Any], out: npt.NDArray[Any], matrix: npt.NDArray[np.float64], outside: float
-) -> None:
+def _copy_nearest(x: npt.NDArray[Any], out: npt.NDArray[Any], matrix: npt.NDArray[np.float64], outside: float) -> None:
     bits = np.dtype(f"u{x.dtype.itemsize}")
     fill = np.array(outside, dtype=x.dtype).view(bits)[()]
     src = source(x.astype(x.dtype.newbyteorder("="), copy=False).view(bits))
@@ -120,9 +118,7 @@ def _copy(src: Source, size: Any, out: Any, matrix: Any, fill: Any, start: int, 
 
 
 @inline
-def _nearest_at(
-    src: Source, base: int, size: Any, matrix: Any, cz: float, cy: float, cx: float, x: int
-) -> int:
+def _nearest_at(src: Source, base: int, size: Any, matrix: Any, cz: float, cy: float, cx: float, x: int) -> Any:
     iz = min(max(int(math.floor(cz + x * matrix[0, 2] + 0.5)), 0), size[0] - 1)
     iy = min(max(int(math.floor(cy + x * matrix[1, 2] + 0.5)), 0), size[1] - 1)
     ix = min(max(int(math.floor(cx + x * matrix[2, 2] + 0.5)), 0), size[2] - 1)
@@ -186,7 +182,17 @@ def _linear(
 
 @jit
 def _linear_interior(
-    src: Source, base: int, matrix: Any, cz: float, cy: float, cx: float, pre: Any, line: Any, x0: int, n: int, work: Any
+    src: Source,
+    base: int,
+    matrix: Any,
+    cz: float,
+    cy: float,
+    cx: float,
+    pre: Any,
+    line: Any,
+    x0: int,
+    n: int,
+    work: Any,
 ) -> None:
     """Outputs ``x0 <= x < x0 + n`` of a row, all taps inside the input.
 

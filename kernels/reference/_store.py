@@ -28,4 +28,4 @@ def store(out: npt.NDArray[Any], values: npt.NDArray[Any]) -> None:
 def apply_ramp(values: npt.NDArray[Any], ramp: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """``clip(a * x + b, lo, hi)`` in float64."""
     a, b, lo, hi = ramp
-    return np.clip(a * np.asarray(values, dtype=np.float64) + b, lo, hi)
+    return np.asarray(np.clip(a * np.asarray(values, dtype=np.float64) + b, lo, hi))

@@ -12,7 +12,10 @@ from fastprep.kernels.reference.warp import is_inside, plane_coordinates
 
 
 def onehot(x: npt.NDArray[Any], out: npt.NDArray[Any], matrix: npt.NDArray[np.float64], outside: float) -> None:
-    """``out[b, p] = argmax_c linear(x[b] == c) at matrix @ p``; ``x`` (B, Z, Y, X), ``out`` (B, z, y, x) of one dtype."""
+    """``out[b, p] = argmax_c linear(x[b] == c) at matrix @ p``.
+
+    ``x`` (B, Z, Y, X) and ``out`` (B, z, y, x) of one dtype; outside the field of view, ``outside``.
+    """
     for b in range(x.shape[0]):
         labels = np.unique(x[b])
         for z in range(out.shape[1]):

@@ -1,7 +1,7 @@
 """Separable interpolation: a few weighted taps per axis, between a Ramp before and Ramps after.
 
-``out[k, b, z, y, x] = post_k( sum_tuv wz[z, t] wy[y, u] wx[x, v] * c[b, iz[z, t], iy[y, u], ix[x, v]] )`` where ``c`` is
-``pre(x)``, or its cubic B-spline coefficients (mirror boundary) when ``prefilter``.
+``out[k, b, z, y, x] = post_k( sum_tuv wz[t, z] wy[u, y] wx[v, x] * c[b, iz[t, z], iy[u, y], ix[v, x]] )`` where
+``c`` is ``pre(x)``, or its cubic B-spline coefficients (mirror boundary) when ``prefilter``.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def resample(
                 values = ndi.spline_filter1d(values, 3, axis=axis, mode="mirror")
             values = _along(values, axis, index[axis][:, box[axis]], weight[axis][:, box[axis]])
         for k in range(len(post)):
-            store(out[(k, b, *box)], apply_ramp(values, post[k]))
+            store(out[k, b][box], apply_ramp(values, post[k]))
 
 
 def _along(

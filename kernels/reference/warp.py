@@ -37,7 +37,10 @@ def warp(
             where = plane_coordinates(matrix, z, out.shape[3:])
             inside = is_inside(where, x.shape[1:])
             if order == 0:
-                nearest = [np.clip(np.floor(c + 0.5), 0, n - 1).astype(np.int64) for c, n in zip(where, x.shape[1:], strict=True)]
+                nearest = [
+                    np.clip(np.floor(c + 0.5), 0, n - 1).astype(np.int64)
+                    for c, n in zip(where, x.shape[1:], strict=True)
+                ]
                 sampled = values[tuple(nearest)]
             else:
                 mode = "mirror" if order == 3 else "nearest"
@@ -51,9 +54,7 @@ def warp(
                 plane[~inside] = outside[k]
 
 
-def plane_coordinates(
-    matrix: npt.NDArray[np.float64], z: int, shape: tuple[int, ...]
-) -> npt.NDArray[np.float64]:
+def plane_coordinates(matrix: npt.NDArray[np.float64], z: int, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
     """Input index (3, y, x) of every voxel of output plane ``z``."""
     y, x = np.meshgrid(np.arange(shape[0]), np.arange(shape[1]), indexing="ij")
     base = matrix[:3, 0] * z + matrix[:3, 3]

@@ -1,0 +1,222 @@
+"""Pipeline: the same preparation for training and deployment, in Python or YAML."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from fastprep.core.errors import ArgumentError, ConfigError, DTypeError, GeometryError
+from fastprep.core.grid import Grid
+from fastprep.core.image import Image, Kind
+from fastprep.core.namespace import dtype_name
+from fastprep.core.ramp import Ramp
+from fastprep.ops.resample_to import resample_to
+from fastprep.pipeline import yaml_form
+from fastprep.pipeline.plan import Plan, compile_plan
+from fastprep.pipeline.steps import Step, unknown
+
+#: Raised when the meaning of a step changes, so that a hash never names two behaviours.
+FORMAT = 1
+_KEYS = ("format", "name", "description", "modality", "dtype", "steps")
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Steps in order, and the dtype of the result.
+
+    Parameters
+    ----------
+    steps : frozen steps of `fastprep.pipeline`.
+    name, description : for people; not part of the hash.
+    modality : DICOM's word for what the steps are meant for ("CT"), or None; an image of another is refused, one
+        that does not say (NIfTI) is taken for it.
+    dtype : of the result of scalar images; None keeps what the last pass makes. Labels keep their own.
+
+    Examples
+    --------
+    >>> from fastprep.pipeline import CropOrPad, Resample, Window
+    >>> lung = Pipeline([Resample(spacing=(1, 1, 1)), Window(preset="lung"), CropOrPad((96, 96, 96))], modality="CT")
+    >>> import numpy as np
+    >>> scan = Image(np.zeros((20, 64, 64), np.int16), Grid.from_spacing((20, 64, 64), (2, 1, 1)), modality="CT")
+    >>> lung(scan).array.shape
+    (96, 96, 96)
+    """
+
+    steps: tuple[Step, ...]
+    name: str = ""
+    description: str = ""
+    modality: str | None = None
+    dtype: str | None = "float32"
+
+    def __post_init__(self) -> None:
+        steps = tuple(self.steps)
+        for step in steps:
+            if not isinstance(step, Step):
+                msg = f"steps: {step!r} is no step of fastprep.pipeline"
+                raise ConfigError(msg)
+        object.__setattr__(self, "steps", steps)
+        if self.dtype is not None:
+            object.__setattr__(self, "dtype", dtype_name(self.dtype))
+
+    @classmethod
+    def load(cls, name_or_path: str | Path) -> Pipeline:
+        """A preset by name, or a YAML file by path.
+
+        Raises
+        ------
+        ConfigError
+            No such preset or file (the nearest preset is offered), or a file that is no pipeline.
+        """
+        return cls.from_dict(yaml_form.read(name_or_path))
+
+    @classmethod
+    def from_yaml(cls, text: str) -> Pipeline:
+        """The pipeline of a YAML text."""
+        return cls.from_dict(yaml_form.parse(text, "the text"))
+
+    @classmethod
+    def from_dict(cls, form: Any) -> Pipeline:
+        """The pipeline of a ``to_dict`` form.
+
+        Raises
+        ------
+        ConfigError
+            An unknown key or step, a missing key, a value out of its domain; the message says where.
+        """
+        if not isinstance(form, Mapping):
+            msg = f"a pipeline is a mapping with the key 'steps', not {type(form).__name__}"
+            raise ConfigError(msg)
+        for key in form:
+            if key not in _KEYS:
+                raise ConfigError(unknown("key", key, dict.fromkeys(_KEYS)))
+        if form.get("format", FORMAT) != FORMAT:
+            msg = f"format={form['format']!r}: this version reads format {FORMAT}"
+            raise ConfigError(msg)
+        steps = form.get("steps")
+        if isinstance(steps, (str, Mapping)) or not isinstance(steps, Sequence):
+            msg = "missing 'steps': a list, e.g. [{resample: {spacing: [1, 1, 1]}}, {window: {preset: lung}}]"
+            raise ConfigError(msg)
+        made = []
+        for i, step in enumerate(steps, 1):
+            try:
+                made.append(Step.from_dict(step))
+            except ConfigError as error:
+                msg = f"step {i}: {error}"
+                raise ConfigError(msg) from error
+        texts = {key: form[key] for key in ("name", "description", "modality") if form.get(key) is not None}
+        for key, value in texts.items():
+            if not isinstance(value, str):
+                msg = f"{key}={value!r}: expected text"
+                raise ConfigError(msg)
+        try:
+            return cls(tuple(made), **texts, dtype=form.get("dtype", "float32"))
+        except (DTypeError, TypeError) as error:
+            raise ConfigError(str(error)) from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain form: ``from_dict`` and YAML restore it exactly."""
+        form: dict[str, Any] = {"format": FORMAT}
+        form.update({k: v for k in ("name", "description", "modality") if (v := getattr(self, k))})
+        return {**form, "dtype": self.dtype, "steps": [s.to_dict() for s in self.steps]}
+
+    def to_yaml(self) -> str:
+        """The YAML that `load` reads."""
+        return yaml_form.dump(self.to_dict())
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of what the pipeline does: equal hashes prepare equally, whatever they are called."""
+        form = {k: v for k, v in self.to_dict().items() if k not in ("name", "description")}
+        return hashlib.sha256(json.dumps(form, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    def plan(
+        self,
+        grid: Grid,
+        *,
+        kind: Kind = "scalar",
+        modality: str | None = None,
+        rescale: Ramp = Ramp(),
+    ) -> Plan:
+        """Compile for a grid: no voxel is needed, and what cannot work fails here.
+
+        ``modality`` is the image's (default: the pipeline's) and ``rescale`` what its stored values still need.
+
+        Raises
+        ------
+        ConfigError
+            A step that does not fit the grid, naming the step.
+        """
+        return _cached_plan(self, grid, kind, modality or self.modality, rescale)
+
+    def plan_for(self, image: Image) -> Plan:
+        """The plan of an image, its stored units and kind included.
+
+        Raises
+        ------
+        ArgumentError
+            An image of another modality than the pipeline's.
+        """
+        if self.modality and image.modality and image.modality != self.modality:
+            msg = f"image of modality {image.modality} for a pipeline made for {self.modality}"
+            raise ArgumentError(msg)
+        return self.plan(image.grid, kind=image.kind, modality=image.modality, rescale=image.rescale)
+
+    def __call__(self, image: Image) -> Image:
+        """The prepared image, on its exact grid; channels come first."""
+        plan = self.plan_for(image)
+        result = image.with_array(plan(image.array), plan.grid)
+        return replace(result, modality=image.modality or self.modality)
+
+    def inverse(self, image: Image, record: Plan | Grid | Mapping[str, Any], *, order: str | None = None) -> Image:
+        """A prediction made on the output, back on the source's grid, voxel for voxel.
+
+        Geometry alone is undone; values are not. Where the output had cropped the source away, the result is 0.
+
+        Parameters
+        ----------
+        image : Image on the grid the pipeline produced, scalar or label, with any leading channels.
+        record : where it came from: the Plan, the source's Grid, or the sidecar of the output as a mapping.
+        order : interpolation; "linear", and "nearest" for labels.
+
+        Raises
+        ------
+        GeometryError
+            A prediction that is not on the grid the record says the pipeline produced.
+        """
+        source, produced = _grids_of(record)
+        produced = produced or self.plan(source).grid
+        if not image.grid.same_as(produced):
+            msg = f"the prediction is on {image.grid}, the pipeline produced {produced}"
+            raise GeometryError(msg)
+        return resample_to(image, source, order=order, fill=0.0)
+
+
+def _grids_of(record: Plan | Grid | Mapping[str, Any]) -> tuple[Grid, Grid | None]:
+    if isinstance(record, Plan):
+        return record.source, record.grid
+    if isinstance(record, Grid):
+        return record, None
+    try:
+        before, after = record["grid"]["before"], record["grid"]["after"]
+        return Grid.from_dict(before), Grid.from_dict(after)
+    except (KeyError, TypeError) as error:
+        msg = f"record without {error}: expected the sidecar of an output, its 'grid' with 'before' and 'after'"
+        raise ArgumentError(msg) from error
+
+
+@lru_cache(maxsize=256)
+def _cached_plan(pipeline: Pipeline, grid: Grid, kind: Kind, modality: str | None, rescale: Ramp) -> Plan:
+    return compile_plan(pipeline.steps, _Header(grid, kind, modality, rescale), dtype=pipeline.dtype)
+
+
+class _Header(Image):
+    """An image without voxels: all a plan needs to know."""
+
+    def __init__(self, grid: Grid, kind: Kind, modality: str | None, rescale: Ramp) -> None:
+        for name, value in {"array": None, "grid": grid, "kind": kind, "modality": modality, "rescale": rescale}.items():
+            object.__setattr__(self, name, value)

@@ -1,0 +1,368 @@
+"""Steps: what a pipeline is made of. Frozen, checked when made, and the same in Python and in YAML.
+
+An intensity step is its Ramps; a spatial step is its IndexMap on a grid. That is all `plan` needs to know.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from fastprep.core.checks import ONEHOT, check_order
+from fastprep.core.errors import ArgumentError, ConfigError, FastprepError
+from fastprep.core.grid import Grid, check_spacing
+from fastprep.core.index_map import GRIDS, IndexMap, check_shape
+from fastprep.core.ramp import Ramp
+from fastprep.ops.clip_hu import clip_ramp
+from fastprep.ops.deskew import orthogonal_grid
+from fastprep.ops.invert import invert_ramp
+from fastprep.ops.multi_window import multi_window_ramps
+from fastprep.ops.window import kernel_of, window_ramp
+
+
+@dataclass(frozen=True)
+class Step:
+    """Base: a name in YAML, and a plain form that restores it."""
+
+    name: ClassVar[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """``{name: {key: value}}`` with the keys that differ from their defaults."""
+        values = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value != field.default:
+                values[field.name] = _plain(value)
+        return {self.name: values}
+
+    @staticmethod
+    def from_dict(form: Any) -> Step:
+        """The step of a ``to_dict`` form, or of a bare name.
+
+        Raises
+        ------
+        ConfigError
+            An unknown step or key (the nearest name is offered), a missing key, or a value out of its domain.
+        """
+        if isinstance(form, str):
+            form = {form: {}}
+        if not isinstance(form, Mapping) or len(form) != 1:
+            msg = f"step {form!r}: expected one name with its keys, e.g. 'resample: {{spacing: [1, 1, 1]}}'"
+            raise ConfigError(msg)
+        name, values = next(iter(form.items()))
+        if name not in STEPS:
+            raise ConfigError(unknown("step", name, STEPS))
+        values = {} if values is None else values
+        if not isinstance(values, Mapping):
+            msg = f"{name}: {values!r} is no mapping of keys to values"
+            raise ConfigError(msg)
+        fields = {f.name: f for f in dataclasses.fields(STEPS[name])}
+        for key in values:
+            if key not in fields:
+                raise ConfigError(unknown(f"key of {name!r}", key, fields))
+        missing = [f.name for f in fields.values() if f.default is dataclasses.MISSING and f.name not in values]
+        if missing:
+            msg = f"{name}: missing {', '.join(missing)}"
+            raise ConfigError(msg)
+        try:
+            return STEPS[name](**values)
+        except ConfigError:
+            raise
+        except (FastprepError, TypeError, ValueError) as error:
+            msg = f"{name}: {error}"
+            raise ConfigError(msg) from error
+
+
+@dataclass(frozen=True)
+class IntensityStep(Step, ABC):
+    """A step that maps values and leaves the grid alone; labels pass it untouched."""
+
+    @property
+    @abstractmethod
+    def ramps(self) -> list[Ramp]:
+        """One Ramp per output channel."""
+
+    @property
+    def kernel(self) -> str:
+        """ "ramp" or "sigmoid"."""
+        return "ramp"
+
+
+@dataclass(frozen=True)
+class SpatialStep(Step, ABC):
+    """A step that moves voxels; images and labels go through it alike.
+
+    ``fill`` is in the units the image has at this step; None is the image's own (-1024 HU for CT, else 0) seen
+    through the intensity steps before.
+    """
+
+    @abstractmethod
+    def index_map(self, grid: Grid) -> IndexMap:
+        """Output index to index of ``grid``."""
+
+
+@dataclass(frozen=True)
+class ClipHu(IntensityStep):
+    """`fastprep.clip_hu`."""
+
+    name = "clip_hu"
+    lo: float = -1000.0
+    hi: float = 1000.0
+    preset: str | None = None
+
+    def __post_init__(self) -> None:
+        _set(self, lo=_number("lo", self.lo), hi=_number("hi", self.hi))
+        clip_ramp(self.lo, self.hi, self.preset)
+
+    @property
+    def ramps(self) -> list[Ramp]:
+        return [clip_ramp(self.lo, self.hi, self.preset)]
+
+
+@dataclass(frozen=True)
+class Window(IntensityStep):
+    """`fastprep.window`."""
+
+    name = "window"
+    level: float | None = None
+    width: float | None = None
+    preset: str | None = None
+    function: str = "linear_exact"
+    out_range: tuple[float, float] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        level = None if self.level is None else _number("level", self.level)
+        width = None if self.width is None else _number("width", self.width)
+        lo, hi = _numbers("out_range", self.out_range, 2)
+        _set(self, level=level, width=width, out_range=(lo, hi))
+        window_ramp(self.level, self.width, self.preset, self.function, self.out_range)
+
+    @property
+    def ramps(self) -> list[Ramp]:
+        return [window_ramp(self.level, self.width, self.preset, self.function, self.out_range)]
+
+    @property
+    def kernel(self) -> str:
+        return kernel_of(self.function)
+
+
+@dataclass(frozen=True)
+class MultiWindow(IntensityStep):
+    """`fastprep.multi_window`."""
+
+    name = "multi_window"
+    presets: tuple[Any, ...]
+    out_range: tuple[float, float] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.presets, str) or not isinstance(self.presets, Sequence):
+            msg = f"presets={self.presets!r}: expected a list of window names or (level, width) pairs"
+            raise ArgumentError(msg)
+        presets = tuple(p if isinstance(p, str) else _numbers("presets", p, 2) for p in self.presets)
+        lo, hi = _numbers("out_range", self.out_range, 2)
+        _set(self, presets=presets, out_range=(lo, hi))
+        multi_window_ramps(self.presets, self.out_range)
+
+    @property
+    def ramps(self) -> list[Ramp]:
+        return multi_window_ramps(self.presets, self.out_range)
+
+
+@dataclass(frozen=True)
+class Rescale(IntensityStep):
+    """`fastprep.rescale`."""
+
+    name = "rescale"
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    def __post_init__(self) -> None:
+        _set(self, slope=_number("slope", self.slope), intercept=_number("intercept", self.intercept))
+        Ramp(self.slope, self.intercept)
+
+    @property
+    def ramps(self) -> list[Ramp]:
+        return [Ramp(self.slope, self.intercept)]
+
+
+@dataclass(frozen=True)
+class Invert(IntensityStep):
+    """`fastprep.invert`."""
+
+    name = "invert"
+    value_range: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        lo, hi = _numbers("value_range", self.value_range, 2)
+        _set(self, value_range=(lo, hi))
+        invert_ramp(self.value_range)
+
+    @property
+    def ramps(self) -> list[Ramp]:
+        return [invert_ramp(self.value_range)]
+
+
+@dataclass(frozen=True)
+class Reorient(SpatialStep):
+    """`fastprep.reorient`."""
+
+    name = "reorient"
+    axcodes: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.axcodes, str):
+            msg = f"axcodes={self.axcodes!r}: expected letters such as SPL, first array axis first"
+            raise ArgumentError(msg)
+
+    def index_map(self, grid: Grid) -> IndexMap:
+        return IndexMap.reorient(grid, self.axcodes)
+
+
+@dataclass(frozen=True)
+class Flip(SpatialStep):
+    """`fastprep.flip`."""
+
+    name = "flip"
+    axes: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        axes = (self.axes,) if isinstance(self.axes, int) else self.axes
+        _set(self, axes=tuple(_whole("axes", a) for a in _sequence("axes", axes)))
+
+    def index_map(self, grid: Grid) -> IndexMap:
+        return IndexMap.flip(grid.shape, self.axes)
+
+
+@dataclass(frozen=True)
+class InterpolatingStep(SpatialStep):
+    """A spatial step with an interpolation for images and one for labels."""
+
+    order: str = "linear"
+    label_order: str = "nearest"
+    fill: float | None = None
+    antialias: bool = False
+
+    def __post_init__(self) -> None:
+        if check_order(self.order) == ONEHOT:
+            msg = "order='onehot' is for labels: set label_order"
+            raise ArgumentError(msg)
+        if check_order(self.label_order) not in (0, ONEHOT):
+            msg = f"label_order={self.label_order!r}: expected 'nearest' or 'onehot'"
+            raise ArgumentError(msg)
+        if self.fill is not None:
+            _set(self, fill=_number("fill", self.fill))
+        if not isinstance(self.antialias, bool):
+            msg = f"antialias={self.antialias!r}: expected true or false"
+            raise ArgumentError(msg)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resample(InterpolatingStep):
+    """`fastprep.resample`."""
+
+    name = "resample"
+    spacing: tuple[float, ...]
+    grid: str = "itk"
+    shape: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        spacing = tuple(_number("spacing", s) for s in _sequence("spacing", self.spacing))
+        check_spacing(spacing, len(spacing))
+        if self.grid not in GRIDS:
+            raise ConfigError(unknown("grid", self.grid, GRIDS))
+        shape = None if self.shape is None else check_shape(_sequence("shape", self.shape))
+        _set(self, spacing=spacing, shape=shape)
+
+    def index_map(self, grid: Grid) -> IndexMap:
+        return IndexMap.spacing_change(
+            grid.shape, grid.spacing, self.spacing, grid=self.grid, new_shape=self.shape
+        )
+
+
+@dataclass(frozen=True)
+class Deskew(InterpolatingStep):
+    """`fastprep.deskew`."""
+
+    name = "deskew"
+
+    def index_map(self, grid: Grid) -> IndexMap:
+        if grid.ndim == 2:
+            return IndexMap.identity(grid.shape)
+        return IndexMap.between(grid, orthogonal_grid(grid))
+
+
+@dataclass(frozen=True)
+class CropOrPad(SpatialStep):
+    """`fastprep.crop_or_pad`."""
+
+    name = "crop_or_pad"
+    shape: tuple[int, ...]
+    fill: float | None = None
+
+    def __post_init__(self) -> None:
+        _set(self, shape=check_shape(tuple(_whole("shape", n) for n in _sequence("shape", self.shape))))
+        if self.fill is not None:
+            _set(self, fill=_number("fill", self.fill))
+
+    def index_map(self, grid: Grid) -> IndexMap:
+        if len(self.shape) != grid.ndim:
+            msg = f"shape={self.shape}: expected {grid.ndim} axes"
+            raise ArgumentError(msg)
+        return IndexMap.centered(grid.shape, self.shape)
+
+
+STEPS: dict[str, type[Step]] = {
+    step.name: step
+    for step in (ClipHu, CropOrPad, Deskew, Flip, Invert, MultiWindow, Reorient, Resample, Rescale, Window)
+}
+
+
+def unknown(what: str, name: Any, known: Mapping[str, Any]) -> str:
+    """The message for a name that is not there, with the nearest one that is."""
+    near = difflib.get_close_matches(str(name), list(known), n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"
+    return f"unknown {what} {name!r}: {hint}"
+
+
+def _set(step: Step, **values: Any) -> None:
+    """Normalised values into a frozen step, in its ``__post_init__`` only."""
+    for key, value in values.items():
+        object.__setattr__(step, key, value)
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+        msg = f"{name}={value!r}: expected a number"
+        raise ArgumentError(msg)
+    return float(value)
+
+
+def _whole(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        msg = f"{name}={value!r}: expected a whole number"
+        raise ArgumentError(msg)
+    return value
+
+
+def _sequence(name: str, value: Any) -> tuple[Any, ...]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        msg = f"{name}={value!r}: expected a list"
+        raise ArgumentError(msg)
+    return tuple(value)
+
+
+def _numbers(name: str, value: Any, n: int) -> tuple[float, ...]:
+    values = tuple(_number(name, v) for v in _sequence(name, value))
+    if len(values) != n:
+        msg = f"{name}={value!r}: expected {n} numbers"
+        raise ArgumentError(msg)
+    return values
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(v) for v in value] if isinstance(value, tuple) else value

@@ -1,0 +1,110 @@
+"""Fixtures and profiles every test shares.
+
+Hypothesis profiles: "ci" (default) draws the same examples on every run; `pytest --hypothesis-profile=explore` looks
+for new ones.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import HealthCheck, settings
+
+import fastprep.registry as registry
+
+# JAX arrays of these tests are on the host, and of the dtypes asked for.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("JAX_ENABLE_X64", "1")
+
+# A first example may compile a kernel, and the fixtures below are the same for every example.
+_FREE = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]}
+settings.register_profile("ci", derandomize=True, max_examples=50, **_FREE)
+settings.register_profile("explore", max_examples=1000, **_FREE)
+settings.load_profile("ci")
+
+
+@pytest.fixture(params=["reference", "cpu", pytest.param("gpu", marks=pytest.mark.gpu)])
+def backend(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each backend by name; host arrays run on it inside the test. For "gpu" move them there with `put`."""
+    name: str = request.param
+    if name == "gpu":
+        _skip_without_gpu()
+    with nullcontext() if name == "gpu" else registry.backend(name):
+        yield name
+
+
+@pytest.fixture
+def put(backend: str) -> Callable[[npt.ArrayLike], Any]:
+    """Moves a NumPy array to where `backend` runs: nowhere for the host, to CuPy for "gpu"."""
+    if backend != "gpu":
+        return np.asarray
+    cupy = importlib.import_module("cupy")
+    return lambda x: cupy.asarray(x)
+
+
+@dataclass(frozen=True)
+class Library:
+    """An array library under test: ``asarray`` makes its array of a NumPy array, values and dtype unchanged."""
+
+    name: str
+    asarray: Callable[[npt.NDArray[Any]], Any]
+
+
+def _read_only(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    copy = np.array(x)
+    copy.setflags(write=False)
+    return copy
+
+
+def _torch(x: npt.NDArray[Any]) -> Any:
+    return importlib.import_module("torch").from_numpy(np.array(x))
+
+
+LIBRARIES: dict[str, tuple[str, Callable[[npt.NDArray[Any]], Any]]] = {
+    "numpy": ("numpy", np.array),
+    "numpy-read-only": ("numpy", _read_only),
+    "array-api-strict": (
+        "array_api_strict",
+        lambda x: importlib.import_module("array_api_strict").asarray(np.array(x)),
+    ),
+    "torch": ("torch", _torch),
+    "jax": ("jax", lambda x: importlib.import_module("jax.numpy").asarray(x)),
+}
+
+
+@pytest.fixture(params=LIBRARIES)
+def xp(request: pytest.FixtureRequest) -> Library:
+    """Each array library: ``xp.asarray(numpy_array)`` is what to pass to an operation."""
+    module, asarray = LIBRARIES[request.param]
+    pytest.importorskip(module, reason=f"{module} is not installed")
+    return Library(request.param, asarray)
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real scans, FASTPREP_TEST_DATA; tests that need it are skipped without."""
+    folder = os.environ.get("FASTPREP_TEST_DATA")
+    if not folder:
+        pytest.skip("FASTPREP_TEST_DATA is not set: no real scans")
+    path = Path(folder)
+    assert path.is_dir(), f"FASTPREP_TEST_DATA={folder!r}: no such folder"
+    return path
+
+
+def _skip_without_gpu() -> None:
+    if all(row.gpu == registry.NONE for row in registry.TABLE):
+        pytest.skip("no operation has a GPU kernel")
+    if importlib.util.find_spec("cupy") is None:
+        pytest.skip("no GPU: CuPy is not installed")
+    cupy = importlib.import_module("cupy")
+    if not cupy.cuda.is_available():
+        pytest.skip("no GPU: CuPy finds no CUDA device")
