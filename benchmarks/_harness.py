@@ -256,7 +256,7 @@ def measure(job: Job, repeats: int, budget_s: float, log: Callable[[str], None])
             call = contestant.prepare()
             result = call()
             out = np.asarray(contestant.to_array(result))
-        except Exception as error:  # noqa: BLE001  a missing peer is a line of the table
+        except Exception as error:  # a missing peer is a line of the table
             row.error = _reason(error)
             log(f"  {contestant.name}: {row.error}")
             continue
@@ -268,7 +268,7 @@ def measure(job: Job, repeats: int, budget_s: float, log: Callable[[str], None])
             try:
                 compare = contestant.compare
                 row.difference = difference(base, out) if compare is None else compare(result, out)
-            except Exception as error:  # noqa: BLE001  the table says why nothing was compared
+            except Exception as error:  # the table says why nothing was compared
                 row.difference = _reason(error)
         log(f"  {contestant.name}: output {out.shape}, difference {row.difference}")
         del result, out
@@ -277,7 +277,9 @@ def measure(job: Job, repeats: int, budget_s: float, log: Callable[[str], None])
 
 
 def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".split("\n")[0][:160]
+    """One line without this machine's paths: it goes into the results."""
+    text = f"{type(error).__name__}: {error}".split("\n")[0]
+    return text.replace(sys.executable, "python").replace(f"{ROOT}{os.sep}", "")[:160]
 
 
 def _take_turns(rows: dict[str, Row], calls: dict[str, Callable[[], Any]], repeats: int, budget_s: float) -> None:

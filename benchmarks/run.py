@@ -108,7 +108,7 @@ def render(results: dict[str, Any]) -> str:
     lines = [
         head,
         "",
-        "| job | library | median ms | min ms | fastprep is | target | difference | copy speed | first call s | peak MB |",
+        "| job | library | median ms | min ms | fastprep is | target | difference | copy speed | first call s | MB |",
         "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for job in results["jobs"]:
@@ -123,7 +123,7 @@ def render(results: dict[str, Any]) -> str:
         "fastprep is: its median against the library's; below 1x it loses. Difference: largest absolute difference "
         "of the outputs, compared before timing, on the library's own grid. Copy speed: bytes in and out over the "
         "median, as a share of copy bandwidth. First call: import and input apart, in a fresh process with an empty "
-        "Numba cache (in brackets: a filled one). Peak: what a warm call adds to the process, its output included. "
+        "Numba cache (in brackets: a filled one). MB: the peak a warm call adds to the process, its output included. "
         "Libraries marked * use one thread only. SimpleITK, MONAI and TorchIO start from their own image object."
     )
     return "\n".join([*lines, "", legend, *notes])

@@ -125,3 +125,14 @@ def interpolated(x: Array, where: Array, order: int, fill: float) -> Array:
         return np.where(inside, x[tuple(index)], np.array(fill).astype(x.dtype))
     mode = "mirror" if order == 3 else "nearest"
     return np.where(inside, ndi.map_coordinates(x.astype(np.float64), at, order=order, mode=mode), fill)
+
+
+def on_an_edge(where: Array, shape: Sequence[int], order: int | str) -> npt.NDArray[np.bool_]:
+    """Output voxels whose coordinate is a tie, where ITK's rounding of it decides: the field's border, and
+    halfway between voxels for orders that choose one.
+    """
+    size = np.array(shape).reshape(-1, *[1] * len(shape))
+    edge = (np.abs(where + 0.5) < 1e-9) | (np.abs(where - size + 0.5) < 1e-9)
+    if order in ("nearest", "onehot", 0):
+        edge |= np.abs(where - np.floor(where) - 0.5) < 1e-9
+    return np.asarray(edge.any(axis=0))

@@ -356,7 +356,7 @@ def torch_theta(matrix: npt.ArrayLike, shape: Sequence[int], source_shape: Seque
     """The (1, n, n + 1) theta of affine_grid (align_corners True) for an output-index-to-input-index matrix."""
     torch = peer("torch")
     n, m = len(shape), np.asarray(matrix, dtype=np.float64)
-    # index = (size - 1) / 2 * (normalised + 1)
+    # torch counts from -1 to 1, from the first voxel's centre to the last one's.
     out_half = (np.array(shape) - 1) / 2
     in_half = np.maximum((np.array(source_shape) - 1) / 2, 0.5)
     linear = m[:n, :n] * out_half / in_half[:, None]
@@ -407,7 +407,7 @@ def dicom_window(
     function: str = "LINEAR",
     out_range: tuple[float, float] = (0.0, 1.0),
 ) -> Array:
-    """pydicom's VOI window (PS3.3 C.11.2.1.2: LINEAR, LINEAR_EXACT, SIGMOID) scaled to ``out_range``, float64."""
+    """The VOI window (PS3.3 C.11.2.1.2: LINEAR, LINEAR_EXACT, SIGMOID) of pydicom, scaled to ``out_range``, float64."""
     pydicom = peer("pydicom")
     pixels = peer("pydicom.pixels")
     ds = pydicom.Dataset()

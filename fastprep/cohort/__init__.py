@@ -1,0 +1,1 @@
+"""A pipeline over many scans: found by themselves, resumed where they stopped, one bad scan no trouble for the rest."""

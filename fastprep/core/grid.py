@@ -13,7 +13,7 @@ from fastprep.core.errors import GeometryError
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _LETTERS = (("L", "R"), ("P", "A"), ("I", "S"))
-#: A spacing this much smaller than the largest one is taken for a singular affine.
+#: Unit vectors along the axes that span less volume than this lie in one plane.
 _SINGULAR = 1e-9
 
 
@@ -44,10 +44,11 @@ class Grid:
 
     def __post_init__(self) -> None:
         shape = tuple(int(n) for n in self.shape)
-        if len(shape) not in (2, 3) or any(n < 1 for n in shape):
-            msg = f"shape={self.shape}: expected 2 or 3 axes of at least one voxel each"
+        if len(shape) not in (2, 3) or any(n < 1 or n != m for n, m in zip(shape, self.shape, strict=True)):
+            msg = f"shape={tuple(self.shape)}: expected 2 or 3 axes of at least one voxel each"
             raise GeometryError(msg)
-        affine = np.array(self.affine, dtype=np.float64)
+        # Plus zero: -0.0 is 0.0, so that equal grids have equal bytes and hashes.
+        affine = np.array(self.affine, dtype=np.float64) + 0.0
         if affine.shape != (4, 4):
             msg = f"affine of shape {affine.shape}: expected (4, 4), array index to RAS millimetres"
             raise GeometryError(msg)
@@ -147,6 +148,10 @@ class Grid:
 
     def __hash__(self) -> int:
         return hash((self.shape, self.affine.tobytes()))
+
+    def __reduce__(self) -> tuple[type[Grid], tuple[Any, ...]]:
+        # Arrays come out of a pickle writable; made anew, a grid is immutable in every process.
+        return (Grid, (self.shape, self.affine))
 
     def __repr__(self) -> str:
         spacing = ", ".join(f"{s:.6g}" for s in self.spacing)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,9 +38,13 @@ class IndexMap:
 
     def __post_init__(self) -> None:
         shape = check_shape(self.shape)
-        matrix = np.array(self.matrix, dtype=np.float64)
+        # Plus zero: -0.0 is 0.0, so that equal maps have equal bytes and hashes.
+        matrix = np.array(self.matrix, dtype=np.float64) + 0.0
         if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
             msg = f"matrix={matrix.tolist()}: expected a finite 4x4, output index to input index"
+            raise GeometryError(msg)
+        if not np.array_equal(matrix[3], (0, 0, 0, 1)):
+            msg = f"last row of the matrix is {matrix[3].tolist()}: expected [0, 0, 0, 1]"
             raise GeometryError(msg)
         if abs(np.linalg.det(matrix[:3, :3])) < 1e-12:
             msg = f"matrix={matrix.tolist()}: singular, the output would lie in one plane of the input"
@@ -191,6 +196,10 @@ class IndexMap:
 
     def __hash__(self) -> int:
         return hash((self.shape, self.matrix.tobytes()))
+
+    def __reduce__(self) -> tuple[type[IndexMap], tuple[Any, ...]]:
+        # Arrays come out of a pickle writable; made anew, a map is immutable in every process.
+        return (IndexMap, (self.shape, self.matrix))
 
     def __repr__(self) -> str:
         rows = "; ".join(" ".join(f"{v:.6g}" for v in row) for row in self.matrix[:3])

@@ -83,7 +83,7 @@ def _from_environment() -> int | None:
     text = os.environ.get("FASTPREP_NUM_THREADS")
     if not text:
         return None
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         msg = f"FASTPREP_NUM_THREADS={text!r}: expected a whole number of at least 1"
         raise ArgumentError(msg)
     return int(text)

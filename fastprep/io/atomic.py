@@ -37,7 +37,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         _flush(temporary)
         _rename(temporary, target)
     except BaseException as error:
-        _remove(temporary)
+        remove(temporary)
         if isinstance(error, OSError) and not isinstance(error, FastprepError):
             raise write_error(path, error) from error
         raise
@@ -85,13 +85,14 @@ def _rename(temporary: Path, target: Path) -> None:
         except BaseException:
             os.rename(older, target)
             raise
-        _remove(older)
+        remove(older)
     else:
         os.replace(temporary, target)
     _fsync(target.parent)
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file or a folder, quietly."""
     # os.path.isdir, unlike Path.is_dir, answers False where it may not look.
     if os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path, ignore_errors=True)

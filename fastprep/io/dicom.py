@@ -15,12 +15,22 @@ from pathlib import Path
 from typing import Any, get_args
 
 from fastprep.core.errors import ArgumentError, ReadError, SeriesError
+from fastprep.core.grid import Grid
 from fastprep.core.image import Image
 from fastprep.io.dicom_geometry import Irregular, Stack, flat_stack, stack
 from fastprep.io.dicom_header import Header, hash_uid, image_files, read_headers
 from fastprep.io.dicom_volume import blend_planes, decode_volume
 
-__all__ = ["Series", "SeriesInfo", "SeriesScan", "find_series", "hash_uid", "read_dicom", "read_series"]
+__all__ = [
+    "Series",
+    "SeriesInfo",
+    "SeriesScan",
+    "describe_series",
+    "find_series",
+    "hash_uid",
+    "read_dicom",
+    "read_series",
+]
 
 _PathLike = str | os.PathLike[str]
 _RADIOGRAPHS = frozenset({"CR", "DX", "IO", "MG", "PX", "RF", "RG", "XA"})
@@ -167,6 +177,27 @@ def read_series(
     GantryTiltError
         Slices stacked off their normal.
     """
+    headers, pile, radiograph = _arranged(files, irregular)
+    head = headers[0]
+    invert = _inverts(head, radiograph, invert_monochrome1)
+    array, rest = decode_volume(pile.planes, rescale=rescale, invert=invert)
+    if pile.blend is not None:
+        array = blend_planes(array, pile.blend)
+    image = Image(array.reshape(pile.grid.shape), pile.grid, modality=head.modality or None, rescale=rest)
+    return image, _info(head, pile, inverted=invert, radiograph=radiograph)
+
+
+def describe_series(
+    files: Series | Iterable[_PathLike], *, irregular: Irregular = "refuse", invert_monochrome1: bool = True
+) -> tuple[Grid, SeriesInfo]:
+    """Grid and facts of what ``read_series`` would return, from the headers alone; raises as it does."""
+    headers, pile, radiograph = _arranged(files, irregular)
+    inverted = _inverts(headers[0], radiograph, invert_monochrome1)
+    return pile.grid, _info(headers[0], pile, inverted=inverted, radiograph=radiograph)
+
+
+def _arranged(files: Series | Iterable[_PathLike], irregular: Irregular) -> tuple[tuple[Header, ...], Stack, bool]:
+    """Headers of one series, its planes in order, and whether it is a radiograph."""
     if irregular not in get_args(Irregular):
         msg = f"irregular={irregular!r}: expected 'refuse', 'keep' or 'resample'"
         raise ArgumentError(msg)
@@ -175,14 +206,11 @@ def read_series(
     planes = tuple((header, frame) for header in headers for frame in header.frames)
     flat = len(planes) == 1 and None in (planes[0][1].position, planes[0][1].orientation)
     pile = flat_stack(planes[0]) if flat else stack(planes, irregular)
-    head = headers[0]
-    radiograph = flat or head.modality in _RADIOGRAPHS
-    invert = invert_monochrome1 and radiograph and head.photometric == "MONOCHROME1"
-    array, rest = decode_volume(pile.planes, rescale=rescale, invert=invert)
-    if pile.blend is not None:
-        array = blend_planes(array, pile.blend)
-    image = Image(array[0] if flat else array, pile.grid, modality=head.modality or None, rescale=rest)
-    return image, _info(head, pile, inverted=invert, radiograph=radiograph)
+    return headers, pile, flat or headers[0].modality in _RADIOGRAPHS
+
+
+def _inverts(head: Header, radiograph: bool, wanted: bool) -> bool:
+    return wanted and radiograph and head.photometric == "MONOCHROME1"
 
 
 def _info(head: Header, pile: Stack, *, inverted: bool, radiograph: bool) -> SeriesInfo:

@@ -7,6 +7,7 @@ neither way moves a voxel. The affine's columns are permuted to match.
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -87,21 +88,46 @@ def read_nifti(
         raise ReadError(f"{name}: {reason}") from error
 
 
+def describe_nifti(
+    path: str | os.PathLike[str], *, affine: AffineSource = "header"
+) -> tuple[Grid, tuple[int, ...], np.dtype[Any], Ramp]:
+    """Grid, shape, stored dtype and rescale of a .nii or .nii.gz file from its header alone; raises as `read_nifti`."""
+    name = os.fspath(path)
+    try:
+        with open(name, "rb") as file:
+            packed = file.read(2) == MAGIC
+            file.seek(0)
+            size = os.fstat(file.fileno()).st_size
+            with open_gzip(name) if packed else nullcontext(file) as stream:
+                header, layout, grid = _described(stream, name, affine)
+        _refuse_larger_than(size * (MOST_EXPANSION if packed else 1), layout, name)
+    except FastprepError:
+        raise
+    except OSError as error:
+        raise ReadError(f"{name}: {error.strerror or error}") from error
+    return grid, layout.shape, layout.dtype.newbyteorder("="), _ramp(header, name)
+
+
 def _read(stream: Any, name: str, most_bytes: int, rescale: bool, kind: Kind, source: AffineSource) -> Image:
+    header, layout, grid = _described(stream, name, source)
+    _refuse_larger_than(most_bytes, layout, name)
+    ramp = _ramp(header, name)
+    array = _voxels(stream, layout, int(header["sizeof_hdr"]), name)
+    if rescale and not ramp.is_identity:
+        array, ramp = _rescaled(array, ramp, name), Ramp()
+    return Image(array, grid, kind=kind, rescale=ramp)
+
+
+def _described(stream: Any, name: str, source: AffineSource) -> tuple[Any, Layout, Grid]:
     header = read_header(stream, name)
     layout = layout_of(header, name)
-    _refuse_larger_than(most_bytes, layout, name)
     ndim = min(3, len(layout.shape))
     world = voxel_to_world(header, ndim, name, source)
     try:
         grid = Grid(layout.shape[len(layout.shape) - ndim :], world[:, _COLUMNS[ndim]])
     except GeometryError as error:
         raise GeometryError(f"{name}: {error}") from error
-    ramp = _ramp(header, name)
-    array = _voxels(stream, layout, int(header["sizeof_hdr"]), name)
-    if rescale and not ramp.is_identity:
-        array, ramp = _rescaled(array, ramp, name), Ramp()
-    return Image(array, grid, kind=kind, rescale=ramp)
+    return header, layout, grid
 
 
 def _refuse_larger_than(most_bytes: int, layout: Layout, name: str) -> None:

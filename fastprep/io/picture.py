@@ -75,6 +75,21 @@ def read_picture(
     return Image(array, Grid.from_spacing(array.shape, steps), kind=kind)
 
 
+def describe_picture(path: str | os.PathLike[str]) -> tuple[Grid, np.dtype[Any]]:
+    """Grid and dtype of a PNG or JPEG from its header alone, its pixels unchecked."""
+    name = os.fspath(path)
+    try:
+        with require("PIL.Image").open(name, formats=("PNG", "JPEG")) as picture:
+            _refuse_unfit(picture, name)
+            grid = Grid.from_spacing((picture.height, picture.width), _spacing(picture, name))
+            return grid, np.dtype(np.uint16 if picture.mode.startswith("I") else np.uint8)
+    except FastprepError:
+        raise
+    except Exception as error:
+        reason = error if os.path.getsize(name) else "empty file"
+        raise ReadError(f"{name}: {reason}") from error
+
+
 def _refuse_unfit(picture: Any, name: str) -> None:
     width, height = picture.size
     if width * height > MAX_PIXELS:

@@ -29,4 +29,5 @@ def apply_ramps(
     if view.size:
         table = np.array([r.to_tuple() for r in ramps], dtype=np.float64)
         run(view if view.ndim else view.reshape(1), out if view.ndim else out.reshape(len(ramps), 1), table)
-    return like(out if channels else out[0], x)
+    # The dots keep the result of a single number an array.
+    return like(out if channels else out[0, ...], x)

@@ -4,15 +4,16 @@ Steps fuse into a pass as long as one gather can do what they do one by one:
 
     on-disk dtype -> pre Ramp -> one interpolation through one IndexMap -> post Ramps -> final dtype
 
-Two steps that each interpolate are one interpolation, through their composed map. A new pass starts only where fusing
-would change a value: padding that would be blended by a later interpolation, channels that would be interpolated,
-a function that is no Ramp, or two different fills.
+Two steps that each interpolate are one interpolation, through their composed map. A new pass starts only where one
+gather can't do it: padding, a crop or a clip between two interpolations, padding before the first, channels that would
+be interpolated, a function that is no Ramp, an antialiased resample made oblique, or two different fills.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from fastprep.core.index_map import IndexMap
 from fastprep.core.ramp import Ramp
 from fastprep.ops._pointwise import apply_ramps
 from fastprep.ops._sample import IDENTITY, Box, sample
-from fastprep.pipeline.steps import IntensityStep, InterpolatingStep, MultiWindow, SpatialStep, Step
+from fastprep.pipeline.steps import IntensityStep, InterpolatingStep, MultiWindow, Resample, SpatialStep, Step
 
 _ORDER_NAMES = {0: "nearest", 1: "linear", 3: "cubic", ONEHOT: "onehot"}
 
@@ -38,13 +39,14 @@ class Pass:
     box: Box
     index_map: IndexMap
     grid: Grid
-    order: int = 0
+    #: Of the interpolation; None while voxels are only moved.
+    order: int | None = None
     antialias: bool = False
     pre: Ramp = IDENTITY
     post: tuple[Ramp, ...] = (IDENTITY,)
     channels: bool = False
     kernel: str = "ramp"
-    #: One number per channel, in the units of the result; None while every output has a source.
+    #: What lies beyond, one number per post Ramp, in the units of the result; None while every output has a source.
     outside: tuple[float, ...] | None = None
     #: Outputs that earlier steps of this pass covered; beyond is outside, wherever the map leads.
     limit: Box = ()
@@ -53,23 +55,26 @@ class Pass:
 
     @property
     def interpolates(self) -> bool:
-        """True when a value is made of several voxels."""
-        return not self.index_map.is_lossless
+        """True when a step of it interpolates: intensity steps then follow the gather, no longer precede it."""
+        return self.order is not None
 
     @property
     def is_pointwise(self) -> bool:
         """True when every voxel stays where it is."""
         return (
             self.index_map == IndexMap.identity(self.index_map.shape)
-            and self.box == whole(self.index_map.shape)
+            and self.box == _whole(self.index_map.shape)
             and self.limit == self.box
         )
 
     @property
     def is_nothing(self) -> bool:
         """True when the output is the input."""
-        plain = all(r.is_identity for r in (self.pre, *self.post)) and self.kernel == "ramp" and not self.channels
-        return plain and self.is_pointwise and self.dtype is None
+        return self._keeps_values and self.is_pointwise and self.dtype is None and not self.channels
+
+    @property
+    def _keeps_values(self) -> bool:
+        return self.kernel == "ramp" and all(r.is_identity for r in (self.pre, *self.post))
 
     def __call__(self, x: Any) -> Any:
         """The pass on an array (..., space) of the pass's source grid."""
@@ -82,7 +87,7 @@ class Pass:
         return sample(
             part,
             self.index_map,
-            order=self.order,
+            order=self.order or 0,
             pre=self.pre,
             post=self.post,
             dtype=self.dtype,
@@ -98,11 +103,13 @@ class Pass:
         if not self.pre.is_identity:
             parts.append(_ramp_text(self.pre))
         if not self.is_pointwise:
-            how = _ORDER_NAMES[self.order] if self.interpolates else "copy"
+            how = "copy" if self.order is None else _ORDER_NAMES[self.order]
             aligned = "" if self.index_map.is_axis_aligned else ", oblique"
             parts.append(f"gather ({how}{', antialiased' if self.antialias else ''}{aligned}) to {self.index_map.shape}")
         parts += [_ramp_text(r) if self.kernel == "ramp" else "sigmoid" for r in self.post if not r.is_identity]
-        return " -> ".join([*parts, self.dtype or "same dtype"]) + f"   [{', '.join(self.steps) or 'nothing'}]"
+        kept = self._keeps_values and self.order in (None, 0, ONEHOT)
+        parts.append(self.dtype or ("same dtype" if kept else "float"))
+        return " -> ".join(parts) + f"   [{', '.join(self.steps) or 'nothing'}]"
 
 
 @dataclass(frozen=True)
@@ -122,7 +129,8 @@ class Plan:
     passes: tuple[Pass, ...]
     grid: Grid
     index_map: IndexMap
-    channels: int | None = field(default=None)
+    #: Length of the new first axis, or None when there is none.
+    channels: int | None = None
 
     def __call__(self, x: Any) -> Any:
         """The array of the source grid through every pass."""
@@ -141,9 +149,7 @@ class Plan:
         return "\n".join(lines)
 
 
-def compile_plan(
-    steps: Sequence[Step], image: Image, *, dtype: str | None = None
-) -> Plan:
+def compile_plan(steps: Sequence[Step], image: Image, *, dtype: str | None = None) -> Plan:
     """The plan of ``steps`` for the grid, kind, modality and stored units of ``image`` (whose array is not read)."""
     compiler = _Compiler(image)
     for i, step in enumerate(steps, 1):
@@ -170,6 +176,8 @@ class _Compiler:
         #: What lies beyond the image, per channel, in the units of the step at hand.
         self.fill: tuple[float, ...] = (0.0,)
         self.channels: int | None = None
+        #: True when the open pass lost or gained voxels since it interpolated.
+        self.trimmed = False
         if not self.label:
             self.open = replace(self.open, pre=image.rescale)
             self.fill = (image.default_fill,)
@@ -178,9 +186,10 @@ class _Compiler:
         if self.label:
             return
         if step.kernel != "ramp":
-            self._close_if_used()
+            self._start_pass()
             (exponent,) = step.ramps
-            self.open = replace(self.open, kernel=step.kernel, post=(exponent,), steps=(step.name,))
+            self._name(step)
+            self.open = replace(self.open, kernel=step.kernel, post=(exponent,))
             self.fill = tuple(_logistic(exponent, v) for v in self.fill)
             self._close()
             return
@@ -211,38 +220,42 @@ class _Compiler:
         self.open = replace(now, post=post, channels=True, outside=outside)
 
     def add_spatial(self, step: SpatialStep) -> None:
-        index_map = step.index_map(self.open.grid)
+        index_map = _snapped(step.index_map(self.open.grid))
         self.index_map = self.index_map.then(index_map)
         fill = self._fill_of(step) if _reaches_beyond(index_map, self.open.grid.shape) else None
-        if not self._can_join(index_map, fill):
-            self._close_if_used()
+        order, antialias = (None, False) if index_map.is_lossless else self._how(step)
+        if not (self._same_fill(fill) and (order is None or self._can_blend(index_map, antialias))):
+            self._start_pass()
         self._name(step)
         now = self.open
-        if index_map.is_lossless:
+        if order is None:
             limit = _seen_through(now.limit, index_map)
+            self.trimmed |= fill is not None or math.prod(index_map.shape) < math.prod(now.index_map.shape)
         else:
-            limit = whole(index_map.shape)
-            order, antialias = self._how(step)
+            limit = _whole(index_map.shape)
+            self.trimmed = False
             # Of two interpolations made one, the finer order serves both.
-            order = max(now.order, order, key=abs) if now.interpolates else order
+            order = order if now.order is None else max(now.order, order, key=abs)
             now = replace(_boxed(now), order=order, antialias=now.antialias or antialias)
-        if fill is not None and now.outside is None:
+        if fill is not None:
             now = replace(now, outside=self._outside(fill))
         composed = now.index_map.then(index_map)
         self.open = replace(now, index_map=composed, grid=index_map.grid(now.grid), limit=limit)
 
     def finish(self, dtype: str | None) -> Plan:
-        if dtype is not None:
-            self.open = replace(self.open, dtype=dtype)
+        if self.passes and self.open.is_nothing:
+            self.open = self.passes.pop()
+        self.open = replace(self.open, dtype=dtype)
+        if not self.open.is_nothing:
             self._close()
-        else:
-            self._close_if_used()
         return Plan(self.source, tuple(self.passes), self.open.grid, self.index_map, self.channels)
 
     def _how(self, step: SpatialStep) -> tuple[int, bool]:
         if not isinstance(step, InterpolatingStep):
             return (0 if self.label else 1), False
-        return (check_order(step.label_order), False) if self.label else (check_order(step.order), step.antialias)
+        if self.label:
+            return check_order(step.label_order), False
+        return check_order(step.order), isinstance(step, Resample) and step.antialias
 
     def _fill_of(self, step: SpatialStep) -> tuple[float, ...]:
         given = getattr(step, "fill", None)
@@ -258,27 +271,37 @@ class _Compiler:
             raise ConfigError(msg)
         return fill[:1]
 
-    def _can_join(self, index_map: IndexMap, fill: tuple[float, ...] | None) -> bool:
+    def _same_fill(self, fill: tuple[float, ...] | None) -> bool:
+        """Whether a pass that has one fill can take another."""
+        beyond = self.open.outside
+        return fill is None or beyond is None or beyond * (len(fill) // len(beyond)) == fill
+
+    def _can_blend(self, index_map: IndexMap, antialias: bool) -> bool:
+        """Whether an interpolation can join what the open pass does already."""
         now = self.open
-        if fill is not None and now.outside is not None and now.outside != fill[: len(now.outside)]:
-            return False
-        if index_map.is_lossless:
-            return True
         if now.channels:
             return False
-        # What was padded, or cropped after an interpolation, must not be blended with what the map finds there.
-        return now.limit == whole(now.index_map.shape) if now.interpolates else now.outside is None
+        if not now.interpolates:
+            return now.outside is None
+        if (now.antialias or antialias) and not now.index_map.then(index_map).is_axis_aligned:
+            return False
+        return not self.trimmed and all(math.isinf(r.lo) and math.isinf(r.hi) for r in now.post)
 
     def _name(self, step: Step) -> None:
         self.open = replace(self.open, steps=(*self.open.steps, step.name))
 
-    def _close_if_used(self) -> None:
-        if not self.open.is_nothing:
-            self._close()
+    def _start_pass(self) -> None:
+        if self.open.is_nothing:
+            return
+        # Integers could not hold every fill, and only the last dtype may round it.
+        if self.open.outside is not None and not self.label:
+            self.open = replace(self.open, dtype="float32")
+        self._close()
 
     def _close(self) -> None:
         self.passes.append(self.open)
         self.open = _fresh(self.open.grid)
+        self.trimmed = False
 
 
 def _boxed(now: Pass) -> Pass:
@@ -294,13 +317,18 @@ def _boxed(now: Pass) -> Pass:
     return replace(now, box=box, index_map=IndexMap(shape, shift @ now.index_map.matrix))
 
 
-def whole(shape: Sequence[int]) -> Box:
+def _whole(shape: Sequence[int]) -> Box:
     """The box of a whole shape."""
     return tuple((0, n) for n in shape)
 
 
 def _fresh(grid: Grid) -> Pass:
-    return Pass(whole(grid.shape), IndexMap.identity(grid.shape), grid, limit=whole(grid.shape))
+    return Pass(_whole(grid.shape), IndexMap.identity(grid.shape), grid, limit=_whole(grid.shape))
+
+
+def _snapped(index_map: IndexMap) -> IndexMap:
+    """A lossless map without the rounding of its affines, so that what moves nothing is seen to."""
+    return IndexMap(index_map.shape, np.round(index_map.matrix)) if index_map.is_lossless else index_map
 
 
 def _reaches_beyond(index_map: IndexMap, shape: Sequence[int]) -> bool:
@@ -311,18 +339,18 @@ def _reaches_beyond(index_map: IndexMap, shape: Sequence[int]) -> bool:
 
 
 def _seen_through(limit: Box, index_map: IndexMap) -> Box:
-    """A box of the input as the outputs of a lossless map see it."""
-    corners = index_map.to_output([[a for a, _ in limit], [b - 1 for _, b in limit]])
-    low, high = np.round(corners.min(axis=0)).astype(int), np.round(corners.max(axis=0)).astype(int) + 1
-    return tuple(
-        (int(np.clip(a, 0, n)), int(np.clip(b, 0, n))) for a, b, n in zip(low, high, index_map.shape, strict=True)
-    )
+    """A box of the input as the outputs of a lossless map see it; an empty one stays empty."""
+    # Voxel borders, not centres: those of an empty box would change places.
+    borders = index_map.to_output(np.array(limit).T - 0.5) + 0.5
+    low, high = np.round(borders.min(axis=0)), np.round(borders.max(axis=0))
+    return tuple((int(a), int(b)) for a, b in zip(low.clip(0, index_map.shape), high.clip(0, index_map.shape), strict=True))
 
 
 def _logistic(ramp: Ramp, x: float) -> float:
-    return float(ramp.lo + (ramp.hi - ramp.lo) / (1 + np.exp(-(ramp.a * x + ramp.b))))
+    # 1 / (1 + exp(-t)) without its overflow.
+    return ramp.lo + (ramp.hi - ramp.lo) * (1 + math.tanh((ramp.a * x + ramp.b) / 2)) / 2
 
 
 def _ramp_text(ramp: Ramp) -> str:
-    text = "x" if ramp.a == 1 and ramp.b == 0 else f"{ramp.a:.6g} x {ramp.b:+.6g}"
+    text = ("x" if ramp.a == 1 else f"{ramp.a:.6g} x") + (f" {ramp.b:+.6g}" if ramp.b else "")
     return text if np.isinf(ramp.lo) and np.isinf(ramp.hi) else f"clip({text}, {ramp.lo:.6g}, {ramp.hi:.6g})"

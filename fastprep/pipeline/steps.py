@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from fastprep.core.checks import ONEHOT, check_order
+from fastprep.core.checks import ONEHOT, ORDERS, check_order
 from fastprep.core.errors import ArgumentError, ConfigError, FastprepError
 from fastprep.core.grid import Grid, check_spacing
-from fastprep.core.index_map import GRIDS, IndexMap, check_shape
+from fastprep.core.index_map import GRIDS, IndexMap, check_axcodes, check_shape
 from fastprep.core.ramp import Ramp
 from fastprep.ops.clip_hu import clip_ramp
-from fastprep.ops.deskew import orthogonal_grid
+from fastprep.ops.deskew import _STRAIGHT, orthogonal_grid
 from fastprep.ops.invert import invert_ramp
 from fastprep.ops.multi_window import multi_window_ramps
 from fastprep.ops.window import kernel_of, window_ramp
@@ -217,6 +218,7 @@ class Reorient(SpatialStep):
         if not isinstance(self.axcodes, str):
             msg = f"axcodes={self.axcodes!r}: expected letters such as SPL, first array axis first"
             raise ArgumentError(msg)
+        _set(self, axcodes="".join(check_axcodes(self.axcodes, 2 if len(self.axcodes) == 2 else 3)))
 
     def index_map(self, grid: Grid) -> IndexMap:
         return IndexMap.reorient(grid, self.axcodes)
@@ -244,7 +246,6 @@ class InterpolatingStep(SpatialStep):
     order: str = "linear"
     label_order: str = "nearest"
     fill: float | None = None
-    antialias: bool = False
 
     def __post_init__(self) -> None:
         if check_order(self.order) == ONEHOT:
@@ -255,9 +256,7 @@ class InterpolatingStep(SpatialStep):
             raise ArgumentError(msg)
         if self.fill is not None:
             _set(self, fill=_number("fill", self.fill))
-        if not isinstance(self.antialias, bool):
-            msg = f"antialias={self.antialias!r}: expected true or false"
-            raise ArgumentError(msg)
+        _set(self, order=_order_name(self.order), label_order=_order_name(self.label_order))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,6 +267,7 @@ class Resample(InterpolatingStep):
     spacing: tuple[float, ...]
     grid: str = "itk"
     shape: tuple[int, ...] | None = None
+    antialias: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -275,13 +275,14 @@ class Resample(InterpolatingStep):
         check_spacing(spacing, len(spacing))
         if self.grid not in GRIDS:
             raise ConfigError(unknown("grid", self.grid, GRIDS))
-        shape = None if self.shape is None else check_shape(_sequence("shape", self.shape))
+        shape = None if self.shape is None else _shape(self.shape)
         _set(self, spacing=spacing, shape=shape)
+        if not isinstance(self.antialias, bool):
+            msg = f"antialias={self.antialias!r}: expected true or false"
+            raise ArgumentError(msg)
 
     def index_map(self, grid: Grid) -> IndexMap:
-        return IndexMap.spacing_change(
-            grid.shape, grid.spacing, self.spacing, grid=self.grid, new_shape=self.shape
-        )
+        return IndexMap.spacing_change(grid.shape, grid.spacing, self.spacing, grid=self.grid, new_shape=self.shape)
 
 
 @dataclass(frozen=True)
@@ -291,7 +292,7 @@ class Deskew(InterpolatingStep):
     name = "deskew"
 
     def index_map(self, grid: Grid) -> IndexMap:
-        if grid.ndim == 2:
+        if grid.ndim == 2 or grid.shear < _STRAIGHT:
             return IndexMap.identity(grid.shape)
         return IndexMap.between(grid, orthogonal_grid(grid))
 
@@ -305,7 +306,7 @@ class CropOrPad(SpatialStep):
     fill: float | None = None
 
     def __post_init__(self) -> None:
-        _set(self, shape=check_shape(tuple(_whole("shape", n) for n in _sequence("shape", self.shape))))
+        _set(self, shape=_shape(self.shape))
         if self.fill is not None:
             _set(self, fill=_number("fill", self.fill))
 
@@ -336,17 +337,26 @@ def _set(step: Step, **values: Any) -> None:
 
 
 def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or value != value:
         msg = f"{name}={value!r}: expected a number"
         raise ArgumentError(msg)
     return float(value)
 
 
 def _whole(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         msg = f"{name}={value!r}: expected a whole number"
         raise ArgumentError(msg)
-    return value
+    return int(value)
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    return check_shape(tuple(_whole("shape", n) for n in _sequence("shape", value)))
+
+
+def _order_name(order: int | str) -> str:
+    """The name of an order given as a number, so that equal steps have one form."""
+    return next(name for name, number in ORDERS.items() if number == check_order(order))
 
 
 def _sequence(name: str, value: Any) -> tuple[Any, ...]:

@@ -16,13 +16,28 @@ def presets() -> list[str]:
     return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
 
 
+def text_of_preset(name: str) -> str:
+    """The YAML of a pipeline that ships, comments included.
+
+    Raises
+    ------
+    ConfigError
+        There is none of this name; the nearest is offered.
+    """
+    from fastprep.pipeline.steps import unknown
+
+    if name not in presets():
+        raise ConfigError(unknown("preset", name, dict.fromkeys(presets())))
+    return (files("fastprep.pipeline") / "presets" / f"{name}.yaml").read_text("utf-8")
+
+
 def read(name_or_path: str | Path) -> Any:
     """The parsed YAML of a preset's name, or of a file."""
     from fastprep.pipeline.steps import unknown
 
     text = str(name_or_path)
     if text in presets():
-        return parse((files("fastprep.pipeline") / "presets" / f"{text}.yaml").read_text("utf-8"), text)
+        return parse(text_of_preset(text), text)
     path = Path(name_or_path)
     if path.suffix not in (".yaml", ".yml") and not path.is_file():
         raise ConfigError(unknown("pipeline", text, dict.fromkeys(presets())))

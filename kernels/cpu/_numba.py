@@ -18,8 +18,9 @@ from numba.extending import intrinsic, overload
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Adding and subtracting 1.5 * 2**23 rounds a small float32 half to even, in two vector instructions.
+# Adding and subtracting 1.5 * 2**23 rounds a small float32 half to even, in two vector instructions; for float64 2**52.
 _ROUNDER = np.float32(1.5 * 2**23)
+_WIDE_ROUNDER = np.float64(1.5 * 2**52)
 
 
 def jit(function: F) -> F:
@@ -64,7 +65,7 @@ def native(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """``x`` as a type Numba has: bool as its bytes, float16 widened, bytes in this machine's order."""
     if x.dtype == np.bool_:
         return x.view(np.uint8)
-    if x.dtype == np.float16:
+    if x.dtype.kind == "f" and x.dtype.itemsize == 2:
         return x.astype(np.float32)
     return x.astype(x.dtype.newbyteorder("="), copy=False)
 
@@ -86,7 +87,7 @@ def put(out: Any, i: int, value: Any) -> None:
     raise AssertionError(msg)
 
 
-@overload(put, inline="always")  # type: ignore[untyped-decorator]
+@overload(put)  # type: ignore[untyped-decorator]
 def _put(out: Any, i: Any, value: Any) -> Any:
     if not isinstance(out.dtype, types.Integer):
 
@@ -97,13 +98,15 @@ def _put(out: Any, i: Any, value: Any) -> Any:
 
     info = np.iinfo(str(out.dtype))
     if out.dtype.bitwidth <= 16:
-        lo, hi = np.float32(info.min), np.float32(info.max)
+        # In the value's own type: a float64 rounded to float32 first may become a tie it was not.
+        real, rounder = (np.float64, _WIDE_ROUNDER) if value == types.float64 else (np.float32, _ROUNDER)
+        zero, lo, hi = real(0), real(info.min), real(info.max)
 
         def put_narrow(out: Any, i: Any, value: Any) -> None:
-            v = np.float32(value)
-            v = v if v > lo else (np.float32(0) if v != v else lo)
+            v = real(value)
+            v = v if v > lo else (zero if v != v else lo)
             v = v if v < hi else hi
-            out[i] = np.int32((v + _ROUNDER) - _ROUNDER)
+            out[i] = np.int32((v + rounder) - rounder)
 
         return put_narrow
 

@@ -24,7 +24,7 @@ def take(x: npt.NDArray[Any], out: npt.NDArray[Any], index: Index, outside: floa
     """
     # Copying needs no arithmetic: bits move as integers of the same width.
     bits = np.dtype(f"u{x.dtype.itemsize}")
-    fill = np.array(outside, dtype=x.dtype).view(bits)[()]
+    fill = np.array(outside, dtype=out.dtype).view(bits)[()]
     src = source(x.astype(x.dtype.newbyteorder("="), copy=False).view(bits))
     target = out.view(bits)
     first, length = _run(index[2])

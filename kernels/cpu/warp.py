@@ -20,6 +20,9 @@ from fastprep.kernels.cpu._numba import Source, as_compute, compute_dtype, inlin
 from fastprep.kernels.cpu._rows import finish
 from fastprep.kernels.cpu.resample import saturated
 
+#: A block of outputs: two to four input planes, whatever the angle, and its work arrays fit the first-level cache.
+_ROWS, _COLUMNS = 1, 1024
+
 
 def warp(
     x: npt.NDArray[Any],
@@ -91,10 +94,10 @@ def _clear(start: float, step: float, low: float, high: float, x0: int, x1: int)
 
 @inline
 def _row_bounds(
-    cz: float, cy: float, cx: float, matrix: Any, size: Any, below: float, above: float, width: int
+    cz: float, cy: float, cx: float, matrix: Any, size: Any, below: float, above: float, first: int, last: int
 ) -> tuple[int, int]:
-    """The part of an output row whose input index stays in ``[below, n - above)`` on every axis."""
-    x0, x1 = _clear(cz, matrix[0, 2], below, size[0] - above, 0, width)
+    """The part of ``first <= x < last`` whose input index stays in ``[below, n - above)`` on every axis."""
+    x0, x1 = _clear(cz, matrix[0, 2], below, size[0] - above, first, last)
     x0, x1 = _clear(cy, matrix[1, 2], below, size[1] - above, x0, x1)
     return _clear(cx, matrix[2, 2], below, size[2] - above, x0, x1)
 
@@ -106,10 +109,8 @@ def _copy(src: Source, size: Any, out: Any, matrix: Any, fill: Any, start: int, 
         b, z = plane // depth, plane % depth
         base = src.start + b * src.sb
         for y in range(out.shape[2]):
-            cz = matrix[0, 0] * z + matrix[0, 3] + matrix[0, 1] * y
-            cy = matrix[1, 0] * z + matrix[1, 3] + matrix[1, 1] * y
-            cx = matrix[2, 0] * z + matrix[2, 3] + matrix[2, 1] * y
-            x0, x1 = _row_bounds(cz, cy, cx, matrix, size, -0.5, 0.5, width)
+            cz, cy, cx = _row_start(matrix, z, y)
+            x0, x1 = _row_bounds(cz, cy, cx, matrix, size, -0.5, 0.5, 0, width)
             row = out[b, z, y]
             row[:x0] = fill
             row[x1:] = fill
@@ -135,23 +136,24 @@ def _nearest(
         b, z = plane // depth, plane % depth
         base = src.start + b * src.sb
         for y in range(out.shape[3]):
-            cz = matrix[0, 0] * z + matrix[0, 3] + matrix[0, 1] * y
-            cy = matrix[1, 0] * z + matrix[1, 3] + matrix[1, 1] * y
-            cx = matrix[2, 0] * z + matrix[2, 3] + matrix[2, 1] * y
-            x0, x1 = _row_bounds(cz, cy, cx, matrix, size, -0.5, 0.5, width)
+            cz, cy, cx = _row_start(matrix, z, y)
+            x0, x1 = _row_bounds(cz, cy, cx, matrix, size, -0.5, 0.5, 0, width)
             for x in range(x0, x1):
                 v = pre[0] * src.flat[_nearest_at(src, base, size, matrix, cz, cy, cx, x)] + pre[1]
                 v = pre[2] if v < pre[2] else v
                 line[x] = pre[3] if v > pre[3] else v
-            _finish_row(out, b, z, y, line, x0, x1, post, fill)
+            _finish_row(out, b, z, y, line, 0, width, x0, x1, post, fill)
 
 
 @jit
-def _finish_row(out: Any, b: int, z: int, y: int, line: Any, x0: int, x1: int, post: Any, fill: Any) -> None:
+def _finish_row(
+    out: Any, b: int, z: int, y: int, line: Any, first: int, last: int, x0: int, x1: int, post: Any, fill: Any
+) -> None:
+    """Outputs ``first <= x < last`` of a row: ``line`` where ``x0 <= x < x1``, fill elsewhere."""
     for k in range(out.shape[0]):
         row = out[k, b, z, y]
-        row[:x0] = fill[k]
-        row[x1:] = fill[k]
+        row[first:x0] = fill[k]
+        row[x1:last] = fill[k]
         finish(line[x0:x1], row[x0:x1], post[k, 0], post[k, 1], post[k, 2], post[k, 3])
 
 
@@ -159,64 +161,105 @@ def _finish_row(out: Any, b: int, z: int, y: int, line: Any, x0: int, x1: int, p
 def _linear(
     src: Source, size: Any, out: Any, matrix: Any, pre: Any, post: Any, fill: Any, start: int, stop: int
 ) -> None:
-    depth, width = out.shape[2], out.shape[4]
+    """Blocks of a few rows and columns: the input a block reads lies in few pages, whatever the angle."""
+    depth, height, width = out.shape[2], out.shape[3], out.shape[4]
     line = np.empty(width, post.dtype)
-    share = np.empty((3, width), post.dtype)
-    work = (np.empty(width, np.int64), share[0], share[1], share[2], np.empty((4, 2 * width), src.flat.dtype))
+    most = _ROWS * _COLUMNS
+    share, values = np.empty((3, most), post.dtype), np.empty(most, post.dtype)
+    pairs, corners = np.empty((4, most), np.int32), np.empty((8, most), post.dtype)
+    offset, tz, ty, tx = np.empty(most, np.int64), share[0], share[1], share[2]
+    bounds = np.empty((_ROWS, 4), np.int64)
     for plane in range(start, stop):
         b, z = plane // depth, plane % depth
         base = src.start + b * src.sb
-        for y in range(out.shape[3]):
-            cz = matrix[0, 0] * z + matrix[0, 3] + matrix[0, 1] * y
-            cy = matrix[1, 0] * z + matrix[1, 3] + matrix[1, 1] * y
-            cx = matrix[2, 0] * z + matrix[2, 3] + matrix[2, 1] * y
-            x0, x1 = _row_bounds(cz, cy, cx, matrix, size, -0.5, 0.5, width)
-            i0, i1 = _row_bounds(cz, cy, cx, matrix, size, 0.0, 1.0, width)
-            if i0 >= i1:
-                i0, i1 = x1, x1
-            _linear_clamped(src, base, size, matrix, cz, cy, cx, pre, line, x0, i0)
-            _linear_interior(src, base, matrix, cz, cy, cx, pre, line, i0, i1 - i0, work)
-            _linear_clamped(src, base, size, matrix, cz, cy, cx, pre, line, i1, x1)
-            _finish_row(out, b, z, y, line, x0, x1, post, fill)
+        for y0 in range(0, height, _ROWS):
+            rows = min(_ROWS, height - y0)
+            for r in range(rows):
+                cz, cy, cx = _row_start(matrix, z, y0 + r)
+                a, e = _row_bounds(cz, cy, cx, matrix, size, -0.5, 0.5, 0, width)
+                c, d = _row_bounds(cz, cy, cx, matrix, size, 0.0, 1.0, a, e)
+                bounds[r, 0], bounds[r, 1], bounds[r, 2], bounds[r, 3] = a, c, max(c, d), e
+            for x0 in range(0, width, _COLUMNS):
+                x1 = min(x0 + _COLUMNS, width)
+                n = 0
+                for r in range(rows):
+                    first, last = max(bounds[r, 1], x0), min(bounds[r, 2], x1)
+                    if first < last:
+                        cz, cy, cx = _row_start(matrix, z, y0 + r)
+                        _locate(src, base, matrix, cz, cy, cx, first, last - first, n, offset, tz, ty, tx)
+                        n += last - first
+                _blend(src, offset, tz, ty, tx, pairs, corners, pre, values, n)
+                n = 0
+                for r in range(rows):
+                    a, c = max(bounds[r, 0], x0), min(max(bounds[r, 1], x0), x1)
+                    d, e = max(min(bounds[r, 2], x1), c), min(bounds[r, 3], x1)
+                    if a < e:
+                        cz, cy, cx = _row_start(matrix, z, y0 + r)
+                        _linear_clamped(src, base, size, matrix, cz, cy, cx, pre, line, a, min(c, e))
+                        for i in range(d - c):
+                            line[np.uint64(c + i)] = values[np.uint64(n + i)]
+                        n += d - c
+                        _linear_clamped(src, base, size, matrix, cz, cy, cx, pre, line, max(d, a), e)
+                    else:
+                        a = e = x0
+                    _finish_row(out, b, z, y0 + r, line, x0, x1, a, e, post, fill)
+
+
+@inline
+def _row_start(matrix: Any, z: int, y: int) -> tuple[float, float, float]:
+    """Input index (z, y, x) of the first output of a row."""
+    return (
+        matrix[0, 0] * z + matrix[0, 3] + matrix[0, 1] * y,
+        matrix[1, 0] * z + matrix[1, 3] + matrix[1, 1] * y,
+        matrix[2, 0] * z + matrix[2, 3] + matrix[2, 1] * y,
+    )
 
 
 @jit
-def _linear_interior(
-    src: Source,
-    base: int,
-    matrix: Any,
-    cz: float,
-    cy: float,
-    cx: float,
-    pre: Any,
-    line: Any,
-    x0: int,
-    n: int,
-    work: Any,
+def _blend(
+    src: Source, offset: Any, tz: Any, ty: Any, tx: Any, pairs: Any, corners: Any, pre: Any, values: Any, n: int
 ) -> None:
-    """Outputs ``x0 <= x < x0 + n`` of a row, all taps inside the input.
+    """Trilinear values of ``n`` outputs whose taps all lie inside the input.
 
-    Three loops, because only the middle one, the scattered loads, cannot run on vectors.
+    One loop a step, because only the scattered loads cannot run on vectors. Of a 16-bit input one 32-bit load
+    brings two neighbours in x.
     """
-    offset, tz, ty, tx, corner = work
-    _locate(src, base, matrix, cz, cy, cx, x0, n, offset, tz, ty, tx)
-    _gather_corners(src, offset, corner, n)
-    a, b, lo, hi = pre[0], pre[1], pre[2], pre[3]
-    plain = a == 1 and b == 0 and lo == -np.inf and hi == np.inf
-    c0, c1, c2, c3 = corner[0], corner[1], corner[2], corner[3]
-    target = line[x0 : x0 + n]
-    if plain:
-        for i in range(n):
-            v0, v1, v2, v3 = c0[2 * i], c0[2 * i + 1], c1[2 * i], c1[2 * i + 1]
-            v4, v5, v6, v7 = c2[2 * i], c2[2 * i + 1], c3[2 * i], c3[2 * i + 1]
-            target[i] = _trilinear(v0, v1, v2, v3, v4, v5, v6, v7, tz[i], ty[i], tx[i])
+    plain = pre[0] == 1 and pre[1] == 0 and pre[2] == -np.inf and pre[3] == np.inf
+    if src.sx == 1 and src.flat.itemsize == 2:
+        _gather_pairs(src, offset, pairs, n)
+        if plain:
+            _lerp_pairs(src, pairs, tz, ty, tx, values, n)
+            return
+        _unpack(src, pairs, corners, n)
     else:
+        _gather_corners(src, offset, corners, n)
+    if not plain:
+        for c in range(8):
+            for i in range(n):
+                corners[c, i] = _map(corners[c, i], pre[0], pre[1], pre[2], pre[3])
+    for i in range(n):
+        v0, v1, v2, v3 = corners[0, i], corners[1, i], corners[2, i], corners[3, i]
+        v4, v5, v6, v7 = corners[4, i], corners[5, i], corners[6, i], corners[7, i]
+        values[i] = _trilinear(v0, v1, v2, v3, v4, v5, v6, v7, tz[i], ty[i], tx[i])
+
+
+@jit
+def _lerp_pairs(src: Source, pairs: Any, tz: Any, ty: Any, tx: Any, target: Any, n: int) -> None:
+    stored, to = src.flat.dtype.type, target.dtype.type
+    for i in range(n):
+        v0, v1 = to(stored(pairs[0, i])), to(stored(pairs[0, i] >> 16))
+        v2, v3 = to(stored(pairs[1, i])), to(stored(pairs[1, i] >> 16))
+        v4, v5 = to(stored(pairs[2, i])), to(stored(pairs[2, i] >> 16))
+        v6, v7 = to(stored(pairs[3, i])), to(stored(pairs[3, i] >> 16))
+        target[i] = _trilinear(v0, v1, v2, v3, v4, v5, v6, v7, tz[i], ty[i], tx[i])
+
+
+@jit
+def _unpack(src: Source, pairs: Any, corners: Any, n: int) -> None:
+    stored = src.flat.dtype.type
+    for p in range(4):
         for i in range(n):
-            v0, v1 = _map(c0[2 * i], a, b, lo, hi), _map(c0[2 * i + 1], a, b, lo, hi)
-            v2, v3 = _map(c1[2 * i], a, b, lo, hi), _map(c1[2 * i + 1], a, b, lo, hi)
-            v4, v5 = _map(c2[2 * i], a, b, lo, hi), _map(c2[2 * i + 1], a, b, lo, hi)
-            v6, v7 = _map(c3[2 * i], a, b, lo, hi), _map(c3[2 * i + 1], a, b, lo, hi)
-            target[i] = _trilinear(v0, v1, v2, v3, v4, v5, v6, v7, tz[i], ty[i], tx[i])
+            corners[2 * p, i], corners[2 * p + 1, i] = stored(pairs[p, i]), stored(pairs[p, i] >> 16)
 
 
 @jit
@@ -227,44 +270,46 @@ def _locate(
     cz: float,
     cy: float,
     cx: float,
-    x0: int,
-    n: int,
+    first: int,
+    count: int,
+    at: int,
     offset: Any,
     tz: Any,
     ty: Any,
     tx: Any,
 ) -> None:
-    """Offset of the lowest corner of each voxel of a row, and its fractions."""
+    """From ``at`` on: offset of the lowest corner of each of ``count`` outputs of a row, and its fractions."""
     mz, my, mx = matrix[0, 2], matrix[1, 2], matrix[2, 2]
     start, sz, sy, sx = float(base), float(src.sz), float(src.sy), float(src.sx)
-    for i in range(n):
-        x = float(x0 + i)
+    for i in range(count):
+        k = np.uint64(at + i)
+        x = float(first + i)
         pz, py, px = cz + x * mz, cy + x * my, cx + x * mx
         fz, fy, fx = math.floor(pz), math.floor(py), math.floor(px)
-        tz[i], ty[i], tx[i] = pz - fz, py - fy, px - fx
-        offset[i] = int(start + fz * sz + fy * sy + fx * sx)
+        tz[k], ty[k], tx[k] = pz - fz, py - fy, px - fx
+        offset[k] = int(start + fz * sz + fy * sy + fx * sx)
 
 
 @jit
-def _gather_corners(src: Source, offset: Any, corner: Any, n: int) -> None:
-    """Into ``corner`` (4, 2 n): the pairs (x, x + 1) at (z, y), (z, y + 1), (z + 1, y), (z + 1, y + 1)."""
-    flat = src.flat
-    uz, uy, ux = np.uint64(src.sz), np.uint64(src.sy), np.uint64(src.sx)
-    if src.sx == 1 and flat.itemsize == 2:
-        pairs = corner.view(np.int32)
-        p0, p1, p2, p3 = pairs[0], pairs[1], pairs[2], pairs[3]
-        for i in range(n):
-            at = np.uint64(offset[i])
-            p0[i], p1[i] = load_pair(flat, at), load_pair(flat, at + uy)
-            p2[i], p3[i] = load_pair(flat, at + uz), load_pair(flat, at + uz + uy)
-        return
-    c0, c1, c2, c3 = corner[0], corner[1], corner[2], corner[3]
+def _gather_pairs(src: Source, offset: Any, pairs: Any, n: int) -> None:
+    """Into ``pairs`` (4, n): voxels x and x + 1 at (z, y), (z, y + 1), (z + 1, y), (z + 1, y + 1)."""
+    flat, uz, uy = src.flat, np.uint64(src.sz), np.uint64(src.sy)
     for i in range(n):
         at = np.uint64(offset[i])
-        c0[2 * i], c0[2 * i + 1] = flat[at], flat[at + ux]
-        c1[2 * i], c1[2 * i + 1] = flat[at + uy], flat[at + uy + ux]
-        c2[2 * i], c2[2 * i + 1] = flat[at + uz], flat[at + uz + ux]
-        c3[2 * i], c3[2 * i + 1] = flat[at + uz + uy], flat[at + uz + uy + ux]
+        pairs[0, i], pairs[1, i] = load_pair(flat, at), load_pair(flat, at + uy)
+        pairs[2, i], pairs[3, i] = load_pair(flat, at + uz), load_pair(flat, at + uz + uy)
+
+
+@jit
+def _gather_corners(src: Source, offset: Any, corners: Any, n: int) -> None:
+    """Into ``corners`` (8, n): the voxels around each output, x fastest."""
+    flat, uz, uy, ux = src.flat, np.uint64(src.sz), np.uint64(src.sy), np.uint64(src.sx)
+    for i in range(n):
+        at = np.uint64(offset[i])
+        corners[0, i], corners[1, i] = flat[at], flat[at + ux]
+        corners[2, i], corners[3, i] = flat[at + uy], flat[at + uy + ux]
+        corners[4, i], corners[5, i] = flat[at + uz], flat[at + uz + ux]
+        corners[6, i], corners[7, i] = flat[at + uz + uy], flat[at + uz + uy + ux]
 
 
 @inline
@@ -333,12 +378,8 @@ def _cubic(
         b, z = plane // depth, plane % depth
         base = src.start + b * src.sb
         for y in range(out.shape[3]):
-            c = (
-                matrix[0, 0] * z + matrix[0, 3] + matrix[0, 1] * y,
-                matrix[1, 0] * z + matrix[1, 3] + matrix[1, 1] * y,
-                matrix[2, 0] * z + matrix[2, 3] + matrix[2, 1] * y,
-            )
-            x0, x1 = _row_bounds(c[0], c[1], c[2], matrix, size, -0.5, 0.5, width)
+            c = _row_start(matrix, z, y)
+            x0, x1 = _row_bounds(c[0], c[1], c[2], matrix, size, -0.5, 0.5, 0, width)
             for x in range(x0, x1):
                 for axis in range(3):
                     _cubic_taps(c[axis] + x * matrix[axis, 2], size[axis], steps[axis], at[axis], w[axis])
@@ -356,7 +397,7 @@ def _cubic(
                         plane_sum += w[1, j] * value
                     total += w[0, i] * plane_sum
                 line[x] = total
-            _finish_row(out, b, z, y, line, x0, x1, post, fill)
+            _finish_row(out, b, z, y, line, 0, width, x0, x1, post, fill)
 
 
 @jit

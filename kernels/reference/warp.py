@@ -26,7 +26,8 @@ def warp(
     ``-0.5 <= index < n - 0.5`` on every axis: there nearest and linear clamp to the edge voxel and cubic
     mirrors; elsewhere ``out[k]`` is ``outside[k]``. Order 0 without Ramps copies values exactly.
     """
-    copies = order == 0 and len(post) == 1 and _is_identity(pre) and _is_identity(post[0])
+    same = x.dtype.newbyteorder("=") == out.dtype
+    copies = order == 0 and same and len(post) == 1 and _is_identity(pre) and _is_identity(post[0])
     for b in range(x.shape[0]):
         values = x[b] if copies else apply_ramp(x[b], pre)
         if order == 3:

@@ -1,0 +1,84 @@
+"""What the command line shows: progress, tables and the words at the end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from fastprep.cohort.runner import Outcome, Summary
+
+_MOST_SHOWN = 5
+
+
+@contextmanager
+def progress(total: int) -> Iterator[Callable[[Outcome], None]]:
+    """A bar with volumes per second and the time left; nothing where no one is looking."""
+    if not sys.stderr.isatty():
+        yield lambda outcome: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=total, rate="")
+
+        def show(outcome: Outcome) -> None:
+            speed = bar.tasks[0].finished_speed or bar.tasks[0].speed
+            rate = f"{speed:.2f} volumes/s" if speed else ""
+            bar.update(task, advance=1, rate=rate, description=f"{outcome.case.id}: {outcome.status}")
+
+        yield show
+
+
+def summary_text(summary: Summary, peak_bytes: int) -> str:
+    """One line: how many of each, how fast, and in how much memory."""
+    counts = [f"{summary.count(status)} {status}" for status in ("ok", "failed", "unchanged")]
+    left = summary.total - sum(summary.count(status) for status in ("ok", "failed", "unchanged"))
+    if left:
+        counts.append(f"{left} not done")
+    done = summary.count("ok")
+    speed = f", {done / summary.seconds:.2f} volumes/s" if done else ""
+    return (
+        f"{', '.join(counts)} of {summary.total} in {summary.seconds:.1f} s{speed} with {summary.jobs} jobs;"
+        f" memory: arrays at most {mib(summary.expected_bytes)}, process peak {mib(peak_bytes)}"
+    )
+
+
+def failures_text(summary: Summary) -> Iterator[str]:
+    """A line for each of the first failures, and where the rest is."""
+    failed = [outcome for outcome in summary.outcomes if outcome.status == "failed"]
+    for outcome in failed[:_MOST_SHOWN]:
+        yield f"failed {outcome.case.id}: {outcome.message}"
+    if len(failed) > _MOST_SHOWN:
+        yield f"and {len(failed) - _MOST_SHOWN} more"
+    if summary.failures is not None:
+        yield f"reasons and remedies: {summary.failures}"
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows in aligned columns, the first row being the head."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join(lines)
+
+
+def mib(size: float) -> str:
+    """Bytes as people say them."""
+    return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
+
+
+def warn(text: str) -> None:
+    """A line on standard error."""
+    click.echo(f"warning: {text}", err=True)

@@ -1,0 +1,254 @@
+"""The command line. Each command imports what it needs, so that ``fastprep --help`` is there at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+try:
+    import click
+except ImportError:  # a plain `pip install fastprep`, for its functions alone
+    sys.exit("error: the command line needs click: pip install 'fastprep[scans]'")
+
+import fastprep
+from fastprep._terminal import failures_text, mib, progress, summary_text, table
+from fastprep.core.errors import FastprepError
+
+if TYPE_CHECKING:
+    from fastprep.cohort.cases import Found
+    from fastprep.cohort.runner import Summary
+    from fastprep.cohort.work import Settings
+
+_INPUTS = click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=click.Path(path_type=Path))
+_IRREGULAR = click.option(
+    "--irregular",
+    type=click.Choice(["refuse", "resample"]),
+    default="refuse",
+    show_default=True,
+    help="DICOM stacks with a tilt or uneven gaps: refuse, or interpolate to a regular grid.",
+)
+_LABELS = click.option(
+    "--labels", multiple=True, metavar="GLOB", help="File names that are label maps, e.g. '*_seg.nii.gz'."
+)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status: 0 all is well, 1 a case failed, 2 nothing could be done."""
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
+    try:
+        return cli.main(args, prog_name="fastprep", standalone_mode=False) or 0
+    except (KeyboardInterrupt, click.Abort):
+        return 130
+    except BrokenPipeError:
+        # The reader left, as `head` does; what is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if os.environ.get("FASTPREP_DEBUG"):
+            raise
+        click.echo(f"error: {_words(error)}", err=True)
+        return 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(fastprep.__version__, prog_name="fastprep")
+def cli() -> None:
+    """Medical scans on one ruler: CT, MRI and X-ray prepared for models."""
+
+
+@cli.command()
+@click.argument("pipeline")
+@_INPUTS
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the results.")
+@click.option("--jobs", type=click.IntRange(1), help="Scans at work at once.  [default: one per thread]")
+@click.option("--threads", type=click.IntRange(1), help="Threads in all, shared by the jobs.  [default: every core]")
+@click.option("--format", "form", type=click.Choice(["nii.gz", "nii", "npy", "zarr"]), default="nii.gz")
+@_IRREGULAR
+@_LABELS
+@click.option("--overwrite", is_flag=True, help="Do again what is done already.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done; write nothing.")
+def run(
+    pipeline: str,
+    inputs: Sequence[Path],
+    output: Path,
+    jobs: int | None,
+    threads: int | None,
+    form: str,
+    irregular: Any,
+    labels: Sequence[str],
+    overwrite: bool,
+    dry_run: bool,
+) -> int:
+    """Run PIPELINE, a preset or a YAML file, over every scan in INPUT.
+
+    A run that was stopped goes on where it was; scans that fail are listed in failures.csv.
+    """
+    from fastprep.cohort.work import Settings
+    from fastprep.core.threads import set_num_threads
+    from fastprep.pipeline import Pipeline
+
+    settings = Settings(Pipeline.load(pipeline), output, form, irregular, overwrite)
+    set_num_threads(threads)
+    found = _find(inputs, output, labels)
+    return _dry_run(found, settings) if dry_run else _run(found, settings, jobs)
+
+
+@cli.command()
+@click.argument("path", type=click.Path(path_type=Path))
+def info(path: Path) -> int:
+    """Show the scans in PATH: grid, units, series and what is wrong with them. Never who the patient is."""
+    from fastprep.cohort.show import describe_lines
+
+    found = _find([path], None, ())
+    good = 0
+    for case in found.cases:
+        lines, readable = describe_lines(case)
+        click.echo("\n".join(lines))
+        good += readable
+    _tell_skipped(found)
+    return 0 if good else 1
+
+
+@cli.command()
+@click.argument("pipeline")
+@click.argument("path", type=click.Path(path_type=Path))
+@_IRREGULAR
+@_LABELS
+def plan(pipeline: str, path: Path, irregular: Any, labels: Sequence[str]) -> int:
+    """Show how PIPELINE would be carried out on the scans in PATH, without reading a voxel."""
+    from fastprep.cohort.runner import plan_case
+    from fastprep.cohort.work import Settings
+    from fastprep.pipeline import Pipeline
+
+    settings = Settings(Pipeline.load(pipeline), Path(), irregular=irregular)
+    failed = 0
+    for case in _find([path], None, labels).cases:
+        click.echo(f"{case.id}:")
+        try:
+            steps, need = plan_case(case, settings)
+            click.echo(f"{steps}\n{mib(need)} of memory")
+        except FastprepError as error:
+            failed = 1
+            click.echo(f"error: {_words(error)}", err=True)
+    return failed
+
+
+@cli.command()
+def ops() -> None:
+    """List the operations and what they run on."""
+    from fastprep.registry import TABLE
+
+    head = ("operation", "kernels", "reference", "cpu", "gpu", "splits")
+    rows = [(op.name, ", ".join(op.kernels), op.reference, op.cpu, op.gpu, op.splits) for op in TABLE]
+    click.echo(table([head, *rows]))
+
+
+@cli.command()
+@click.argument("name", required=False)
+def presets(name: str | None) -> None:
+    """List the pipelines that ship, or print the YAML of one."""
+    from fastprep.pipeline import Pipeline, yaml_form
+
+    if name is None:
+        rows = [(preset, Pipeline.load(preset).description) for preset in yaml_form.presets()]
+        click.echo(table(rows))
+    else:
+        click.echo(yaml_form.text_of_preset(name), nl=False)
+
+
+@cli.command()
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("fastprep-demo"), show_default=True)
+def demo(output: Path) -> int:
+    """Make small CT, MRI and X-ray phantoms and prepare them: no network, no data needed."""
+    from fastprep.cohort.demo import run_demo
+
+    return run_demo(output, lambda found, settings: _run(found, settings, None), click.echo)
+
+
+@cli.command()
+def warmup() -> None:
+    """Compile the kernels once, so that no later run waits for it."""
+    import time
+
+    start = time.perf_counter()
+    fastprep.warmup()
+    click.echo(f"kernels are compiled ({time.perf_counter() - start:.1f} s)")
+
+
+def _find(inputs: Sequence[Path], output: Path | None, labels: Sequence[str]) -> Found:
+    from fnmatch import fnmatch
+
+    from fastprep.cohort.cases import find_cases
+
+    return find_cases(inputs, output=output, is_label=lambda name: any(fnmatch(name, glob) for glob in labels))
+
+
+def _run(found: Found, settings: Settings, jobs: int | None) -> int:
+    from fastprep.cohort.memory import peak_rss
+    from fastprep.cohort.runner import run_cohort
+
+    _tell_skipped(found)
+    with _stopped_by_signals() as (stop, signals), progress(len(found.cases)) as on_outcome:
+        summary = run_cohort(found, settings, jobs=jobs, stop=stop, on_outcome=on_outcome)
+    for line in failures_text(summary):
+        click.echo(line, err=True)
+    click.echo(summary_text(summary, peak_rss()))
+    if signals:
+        return 128 + signals[0]
+    return 1 if summary.count("failed") else 0
+
+
+def _dry_run(found: Found, settings: Settings) -> int:
+    from fastprep.cohort.show import forecast
+
+    rows, failed = forecast(found, settings)
+    click.echo(table(rows))
+    _tell_skipped(found)
+    return 1 if failed else 0
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[tuple[threading.Event, list[int]]]:
+    """An event that Ctrl-C or SIGTERM sets, and the signals that came; a second one is as usual."""
+    stop, came = threading.Event(), list[int]()
+    usual: dict[int, Any] = {}
+
+    def handle(number: int, _frame: object) -> None:
+        came.append(number)
+        stop.set()
+        signal.signal(number, usual[number])
+        # Not click.echo: the signal may have come in the middle of a print.
+        os.write(2, b"\nstopping: scans at work end at their next stage, what is done is kept\n")
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        usual[number] = signal.signal(number, handle)
+    try:
+        yield stop, came
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+
+
+def _tell_skipped(found: Found) -> None:
+    if found.skipped:
+        name, reason = found.skipped[0]
+        more = f" and {len(found.skipped) - 1} more" if len(found.skipped) > 1 else ""
+        click.echo(f"skipped {name} ({reason}){more}", err=True)
+
+
+def _words(error: Exception) -> str:
+    """An error on one line."""
+    if isinstance(error, click.ClickException):
+        text = error.format_message()
+    elif isinstance(error, FastprepError):
+        text = str(error)
+    else:
+        text = f"unexpected {type(error).__name__}: {error} (FASTPREP_DEBUG=1 shows where)"
+    return " ".join(text.split())

@@ -1,0 +1,74 @@
+"""Memory: what a case will need, told from its header and its plan, and what this machine can give."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from fastprep.io.describe import Description
+from fastprep.pipeline.plan import Plan
+
+#: On top of the arrays: buffers of codecs, one plane per thread, the allocator's own.
+_OVERHEAD = 1.10
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def needed(scan: Description, plan: Plan, *, copies: int = 1) -> int:
+    """Bytes at the case's peak: the input, and around each pass what it reads and what it writes.
+
+    ``copies`` of the input are made while it is read (2 when slices are interpolated or a tilt is straightened).
+    """
+    leading = math.prod(scan.shape) // math.prod(scan.grid.shape)
+    held = scan.nbytes
+    before, peak, channels, dtype = 0, copies * scan.nbytes, 1, scan.dtype
+    for step in plan.passes:
+        channels = max(channels, len(step.post)) if step.channels else channels
+        dtype = np.dtype(step.dtype) if step.dtype else _float_for(dtype)
+        after = leading * channels * math.prod(step.grid.shape) * dtype.itemsize
+        peak = max(peak, held + before + after)
+        before = after
+    return int(peak * _OVERHEAD)
+
+
+def available() -> int:
+    """Bytes that can be taken now without swapping, within this container's limit."""
+    import psutil
+
+    return min(int(psutil.virtual_memory().available), _cgroup_left())
+
+
+def peak_rss() -> int:
+    """The most bytes this process has held at once, 0 where the system does not say."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def current_rss() -> int:
+    """The bytes this process holds now."""
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
+def _float_for(dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
+    return dtype if dtype.kind == "f" else np.dtype(np.float32)
+
+
+def _cgroup_left() -> int:
+    """What the container may still take; page cache counts as free, the kernel gives it back."""
+    try:
+        limit = (_CGROUP / "memory.max").read_text().strip()
+        if limit == "max":
+            return sys.maxsize
+        stat = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
+        used = int((_CGROUP / "memory.current").read_text())
+        return max(0, int(limit) - used + int(stat["inactive_file"]))
+    except (OSError, ValueError, KeyError):
+        return sys.maxsize

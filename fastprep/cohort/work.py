@@ -1,0 +1,157 @@
+"""One case from file to file: read, compute, measure, write."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastprep.cohort.cases import Case
+from fastprep.cohort.notes import collected
+from fastprep.cohort.outputs import write_text
+from fastprep.cohort.read import PACKAGES, Irregular, Scan, read_case
+from fastprep.cohort.sources import fingerprint, source, stamp
+from fastprep.core.errors import ReadError
+from fastprep.core.image import Image
+from fastprep.core.threads import num_threads
+from fastprep.io import save
+from fastprep.io.atomic import atomic_path, write_error
+from fastprep.pipeline import Pipeline
+from fastprep.pipeline.plan import Plan
+from fastprep.pipeline.sidecar import sidecar, to_json
+from fastprep.pipeline.statistics import statistics, unclipped
+
+
+class Cancelled(Exception):  # noqa: N818 - no error: the user asked for it
+    """The run was asked to stop while this case was at work."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is the same for every case of a run."""
+
+    pipeline: Pipeline
+    output: Path
+    format: str = "nii.gz"
+    irregular: Irregular = "refuse"
+    overwrite: bool = False
+
+    @property
+    def key(self) -> dict[str, str]:
+        """All that decides an output besides its input: where it differs, the case is done again."""
+        import fastprep
+
+        return {
+            "pipeline": self.pipeline.hash,
+            "version": fastprep.__version__,
+            "format": self.format,
+            "irregular": self.irregular,
+        }
+
+    def target(self, case: Case) -> Path:
+        """Where the case's volume goes."""
+        return self.output / f"{case.id}.{self.format}"
+
+    def sidecar(self, case: Case) -> Path:
+        """Where the case's sidecar goes."""
+        return self.output / f"{case.id}.json"
+
+
+@dataclass
+class Clock:
+    """Seconds by stage; every stage's end is a place where the run may stop."""
+
+    check: Callable[[], None]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        self.check()
+        start = time.perf_counter()
+        yield
+        self.seconds[stage] = time.perf_counter() - start
+
+
+def process(case: Case, settings: Settings, clock: Clock) -> dict[str, Any]:
+    """Do a case and return its journal record; volume and sidecar are on disk when this returns."""
+    start = time.perf_counter()
+    with collected() as notes:
+        before = stamp(case)
+        with clock("read"):
+            scan = read_case(case, settings.irregular)
+        with clock("hash"):
+            made_from = source(case)
+        if stamp(case) != before:
+            msg = f"{made_from['name']}: changed while it was read"
+            raise ReadError(msg)
+        plan = settings.pipeline.plan_for(scan.straight)
+        after = _compute(scan, plan, settings, clock)
+        with clock("statistics"):
+            limits = [] if scan.straight.kind == "label" else unclipped(plan)
+            stats = statistics(scan.straight.array, limits), statistics(after.array)
+        # From here to the record the case is not interrupted: a volume is never left without its sidecar.
+        with clock("write"):
+            _write(after, settings, case)
+        clock.seconds["total"] = time.perf_counter() - start
+        record = sidecar(
+            pipeline=settings.pipeline,
+            plan=plan,
+            before=scan.image,
+            after=after,
+            sources=[made_from],
+            scan=scan.facts,
+            limits=limits,
+            statistics=stats,
+            warnings=[relative(text, case) for text in (*scan.warnings, *notes)],
+            seconds=clock.seconds,
+            threads=num_threads(),
+            packages=(*PACKAGES.get(scan.facts["format"], ()), *PACKAGES.get(settings.format, ())),
+        )
+        write_text(settings.sidecar(case), to_json(record))
+    return {
+        "status": "ok",
+        "key": settings.key,
+        "stamp": before,
+        "source": made_from["sha256"],
+        "output": fingerprint(settings.target(case)),
+        "voxels": int(np.prod(scan.image.array.shape)),
+    }
+
+
+def may_be_done(case: Case, settings: Settings, record: dict[str, Any] | None) -> bool:
+    """True when a record says the case was done this way and both files are still there, whole."""
+    if record is None or settings.overwrite or record.get("status") != "ok" or record.get("key") != settings.key:
+        return False
+    return settings.sidecar(case).is_file() and fingerprint(settings.target(case)) == record["output"]
+
+
+def _compute(scan: Scan, plan: Plan, settings: Settings, clock: Clock) -> Image:
+    array = scan.straight.array
+    for i, step in enumerate(plan.passes, 1):
+        with clock(f"pass {i}"):
+            array = step(array)
+    image = scan.straight
+    result = image.with_array(array, plan.grid)
+    return replace(result, modality=image.modality or settings.pipeline.modality)
+
+
+def _write(image: Image, settings: Settings, case: Case) -> None:
+    """The volume in place, and the sidecar of an earlier one gone, for it would describe the new one wrongly."""
+    target = settings.target(case)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(target) as temporary:
+            save(image, temporary)
+            settings.sidecar(case).unlink(missing_ok=True)
+    except OSError as error:
+        raise write_error(target.relative_to(settings.output), error) from error
+
+
+def relative(text: str, case: Case) -> str:
+    """A message without the place of the input on this machine."""
+    return text.replace(f"{case.root}/", "").replace(str(case.root), case.root.name)

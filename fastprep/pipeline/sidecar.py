@@ -1,0 +1,147 @@
+"""Sidecar: what was done to a scan, beside the output, so that it can be repeated, checked and undone.
+
+Plain JSON: no NaN tokens, keys in a fixed order, nothing that names a patient or a machine. ``Pipeline.inverse``
+takes it as its record.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from fastprep.core.grid import Grid
+from fastprep.core.image import Image
+from fastprep.pipeline.pipeline import Pipeline
+from fastprep.pipeline.plan import Plan
+from fastprep.pipeline.statistics import Limits, Statistics
+
+#: Raised when a key changes its meaning or goes away.
+FORMAT = 1
+
+
+def sidecar(
+    *,
+    pipeline: Pipeline,
+    plan: Plan,
+    before: Image,
+    after: Image,
+    sources: Sequence[Mapping[str, Any]],
+    scan: Mapping[str, Any],
+    limits: Sequence[Limits],
+    statistics: tuple[Statistics, Statistics],
+    warnings: Iterable[str],
+    seconds: Mapping[str, float],
+    threads: int,
+    packages: Sequence[str],
+) -> dict[str, Any]:
+    """The record of one output.
+
+    Parameters
+    ----------
+    before : the scan as read; its values may be stored ones with ``rescale`` pending.
+    after : the output.
+    sources : name, size and SHA-256 of each input.
+    scan : what the reader tells of the scan, without identity.
+    limits : per channel, the stored values between which nothing saturates (``statistics.unclipped``).
+    statistics : of ``before.array`` counted against ``limits``, and of ``after.array``.
+    packages : distributions besides the core's whose versions matter.
+    """
+    record = {
+        "format": FORMAT,
+        "sources": list(sources),
+        "scan": dict(scan),
+        "pipeline": pipeline.to_dict(),
+        "pipeline_sha256": pipeline.hash,
+        "plan": str(plan).splitlines(),
+        "grid": {"before": grid_form(before.grid), "after": grid_form(after.grid)},
+        "shape": {"before": list(before.array.shape), "after": list(after.array.shape)},
+        "dtype": {"before": str(before.array.dtype), "after": str(after.array.dtype)},
+        "kind": after.kind,
+        "fill": {"physical": before.default_fill, "output": _fill(plan)},
+        "intensity": {
+            "before": statistics[0].to_dict(before.rescale),
+            "after": statistics[1].to_dict(),
+            "clipped": _clipped(before, limits, statistics[0]),
+        },
+        "warnings": list(dict.fromkeys(warnings)),
+        "seconds": {name: round(value, 6) for name, value in seconds.items()},
+        "threads": threads,
+        "versions": versions(packages),
+    }
+    plain: dict[str, Any] = _plain(record)
+    return plain
+
+
+def grid_form(grid: Grid) -> dict[str, Any]:
+    """``Grid.to_dict`` (its affine is RAS) with the same in LPS, and what people read off it."""
+    return {
+        **grid.to_dict(),
+        "affine_lps": grid.lps.tolist(),
+        "spacing": list(grid.spacing),
+        "axcodes": "".join(grid.axcodes),
+    }
+
+
+def to_json(record: Mapping[str, Any]) -> str:
+    """Strict JSON in the record's own order of keys."""
+    return json.dumps(record, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def versions(packages: Sequence[str]) -> dict[str, str]:
+    """Versions of fastprep, Python, the array libraries and ``packages``, those that are installed."""
+    found = {name: _version(name) for name in ("fastprep", "numpy", "numba", *packages)}
+    return {"python": platform.python_version(), **{k: v for k, v in found.items() if v}}
+
+
+@lru_cache(maxsize=64)
+def _version(name: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+def _fill(plan: Plan) -> list[float] | None:
+    """What the last pass wrote where no voxel of the scan lies, per channel; None where every output has a source."""
+    written = [step.outside for step in plan.passes if step.outside is not None]
+    return list(written[-1]) if written else None
+
+
+def _clipped(before: Image, limits: Sequence[Limits], counted: Statistics) -> list[dict[str, Any]]:
+    """Per channel: the physical range that is kept, and the fractions of the scan's finite voxels beyond it."""
+    ramp, total = before.rescale, max(1, counted.count)
+    rows = []
+    for ends, counts in zip(limits, counted.outside, strict=True):
+        physical = [ramp.a * end + ramp.b for end in ends]
+        shares = [n / total for n in counts]
+        if ramp.a < 0:
+            physical.reverse()
+            shares.reverse()
+        rows.append(
+            {
+                "low": physical[0],
+                "high": physical[1],
+                "fraction_below": shares[0],
+                "fraction_above": shares[1],
+            }
+        )
+    return rows
+
+
+def _plain(value: Any) -> Any:
+    """Only what JSON has: numbers that are no number become null."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
