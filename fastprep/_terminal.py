@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
-
 if TYPE_CHECKING:
     from fastprep.cohort.runner import Outcome, Summary
 
@@ -19,7 +17,7 @@ _MOST_SHOWN = 5
 def progress(total: int) -> Iterator[Callable[[Outcome], None]]:
     """A bar with volumes per second and the time left; nothing where no one is looking."""
     if not sys.stderr.isatty():
-        yield lambda outcome: None
+        yield lambda _: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -77,8 +75,3 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 def mib(size: float) -> str:
     """Bytes as people say them."""
     return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
-
-
-def warn(text: str) -> None:
-    """A line on standard error."""
-    click.echo(f"warning: {text}", err=True)

@@ -23,7 +23,6 @@ from fastprep.core.errors import FastprepError
 
 if TYPE_CHECKING:
     from fastprep.cohort.cases import Found
-    from fastprep.cohort.runner import Summary
     from fastprep.cohort.work import Settings
 
 _INPUTS = click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=click.Path(path_type=Path))
@@ -227,7 +226,7 @@ def _stopped_by_signals() -> Iterator[tuple[threading.Event, list[int]]]:
         # Not click.echo: the signal may have come in the middle of a print.
         os.write(2, b"\nstopping: scans at work end at their next stage, what is done is kept\n")
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (int(signal.SIGINT), int(signal.SIGTERM)):
         usual[number] = signal.signal(number, handle)
     try:
         yield stop, came

@@ -27,7 +27,8 @@ _SUFFIXES = (".nii.gz", ".nii", ".hdr", ".zarr", ".npy", ".png", ".jpg", ".jpeg"
 _DICOM_SUFFIXES = (".dcm", ".ima")
 #: Files that lie beside scans and are none: not worth opening to see that they are no DICOM.
 _OTHER = frozenset(
-    ".json .tsv .csv .txt .md .bval .bvec .xml .html .pdf .py .yaml .yml .log .zip .gz .tar .ini .db .img .sha256".split()
+    {".json", ".tsv", ".csv", ".txt", ".md", ".bval", ".bvec", ".xml", ".html", ".pdf", ".py", ".yaml", ".yml", ".log"}
+    | {".zip", ".gz", ".tar", ".ini", ".db", ".img", ".sha256"}
 )
 _NO_DICOM = ("not a DICOM file", "empty file")
 _NOT_IMAGES = re.compile(r"\(modality (SR|PR|KO|REG|RTSTRUCT|RTPLAN|RTRECORD|DOC|PLAN|AU|ECG|FID|RWV)\)|DICOMDIR")
@@ -70,7 +71,7 @@ def find_cases(
     inputs: Iterable[str | os.PathLike[str]],
     *,
     output: str | os.PathLike[str] | None = None,
-    is_label: Callable[[str], bool] = lambda name: False,
+    is_label: Callable[[str], bool] = lambda _: False,
 ) -> Found:
     """Every scan in files and folders; ``output`` and other outputs of fastprep inside them are left out.
 

@@ -86,7 +86,7 @@ def _read(path: Path) -> Iterator[tuple[str, Record]]:
 
 
 def _append(path: Path, line: bytes) -> None:
-    with open(path, "ab+") as file:
+    with path.open("ab+") as file:
         end = file.seek(0, os.SEEK_END)
         if end:
             file.seek(end - 1)

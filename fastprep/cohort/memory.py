@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fastprep.io._extras import require
 from fastprep.io.describe import Description
 from fastprep.pipeline.plan import Plan
 
@@ -35,8 +36,7 @@ def needed(scan: Description, plan: Plan, *, copies: int = 1) -> int:
 
 def available() -> int:
     """Bytes that can be taken now without swapping, within this container's limit."""
-    import psutil
-
+    psutil = require("psutil")
     return min(int(psutil.virtual_memory().available), _cgroup_left())
 
 
@@ -48,13 +48,6 @@ def peak_rss() -> int:
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def current_rss() -> int:
-    """The bytes this process holds now."""
-    import psutil
-
-    return int(psutil.Process().memory_info().rss)
 
 
 def _float_for(dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:

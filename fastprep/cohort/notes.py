@@ -20,10 +20,10 @@ def routed() -> Iterator[None]:
     """Inside, in every thread: warnings given under `collected` go there, all others where they went before."""
     usual = warnings.showwarning
 
-    def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+    def show(message: Warning | str, *where: Any, **how: Any) -> None:
         notes = _notes.get()
         if notes is None:
-            usual(message, category, *where)
+            usual(message, *where, **how)
         else:
             notes.append(str(message))
 

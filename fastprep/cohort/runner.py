@@ -21,7 +21,7 @@ from fastprep.cohort.outputs import describe_folder, one_line, prepare, remedy, 
 from fastprep.cohort.read import describe_case
 from fastprep.cohort.sources import source, stamp
 from fastprep.cohort.work import Cancelled, Clock, Settings, may_be_done, process, relative
-from fastprep.core.errors import ReadError, TooLargeError, WriteError
+from fastprep.core.errors import TooLargeError, WriteError
 from fastprep.core.threads import num_threads, thread_limit
 from fastprep.pipeline.plan import Plan
 
@@ -68,7 +68,7 @@ def run_cohort(
     jobs: int | None = None,
     memory_bytes: int | None = None,
     stop: threading.Event | None = None,
-    on_outcome: Callable[[Outcome], None] = lambda outcome: None,
+    on_outcome: Callable[[Outcome], None] = lambda _: None,
 ) -> Summary:
     """Run ``settings.pipeline`` over ``found.cases`` into ``settings.output``.
 

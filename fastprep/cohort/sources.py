@@ -73,14 +73,14 @@ def _files(case: Case) -> Sequence[Path]:
 
 def _digest(path: Path) -> bytes:
     digest = hashlib.sha256()
-    with open(path, "rb", buffering=0) as file:
+    with path.open("rb", buffering=0) as file:
         while piece := file.read(_PIECE):
             digest.update(piece)
     return digest.digest()
 
 
 def _ends(path: Path) -> bytes:
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
         start = file.read(_END)

@@ -71,6 +71,7 @@ class Clock:
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
+        """Time what is inside, unless the run was asked to stop."""
         self.check()
         start = time.perf_counter()
         yield

@@ -40,15 +40,19 @@ def sample(
     channels: bool = False,
     outside: Sequence[float] | None = None,
     limit: Box | None = None,
+    seen: IndexMap | None = None,
 ) -> Any:
     """``post_k(interpolation of pre(x))`` on the output of ``index_map``.
 
     ``x`` has the map's space axes last; all others are batch. ``fill`` lies beyond the input, in the units of
     ``pre(x)``; ``outside``, one number per post Ramp in the units of the result, overrides it. Outputs beyond
-    ``limit`` (start and stop per axis) are outside too. By default nothing interpolated keeps its dtype, and the rest
+    ``limit`` (start and stop per axis) are outside too. ``seen``, a lossless map inside the input, is applied to it
+    first, in place, so that ties and borders are those of its output. By default nothing interpolated keeps its dtype, and the rest
     follows the float rule. With ``channels`` the result has a new first axis, one entry per post Ramp.
     """
     view = host_view(x)
+    if seen is not None:
+        view = _seen(view, seen)
     leading, space = check_space(view.shape, index_map.ndim)
     check_interpolable(view.dtype, order)
     if not math.isfinite(fill):
@@ -82,6 +86,18 @@ def sample_image(x: Any, index_map: IndexMap, **how: Any) -> Any:
     if isinstance(x, Image):
         return x.with_array(sample(x.array, index_map, pre=x.rescale, **how), index_map.grid(x.grid))
     return sample(x, index_map, **how)
+
+
+def _seen(x: npt.NDArray[Any], index_map: IndexMap) -> npt.NDArray[Any]:
+    """The output of a lossless map that stays inside ``x``, as a view."""
+    order = index_map.axis_order or ()
+    leading = x.ndim - index_map.ndim
+    slices = []
+    for axis, source in enumerate(order):
+        step, start = int(index_map.matrix[source, axis]), int(index_map.matrix[source, 3])
+        stop = start + step * index_map.shape[axis]
+        slices.append(slice(start, stop if stop >= 0 else None, step))
+    return x.transpose(*range(leading), *(leading + a for a in order))[(..., *slices)]
 
 
 class _Job:

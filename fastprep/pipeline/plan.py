@@ -34,9 +34,10 @@ _ORDER_NAMES = {0: "nearest", 1: "linear", 3: "cubic", ONEHOT: "onehot"}
 
 @dataclass(frozen=True)
 class Pass:
-    """One read and one write: ``post_k(interpolation of pre(x[box]))``, ``outside`` beyond."""
+    """One read and one write: ``post_k(interpolation of pre(x))``, ``outside`` beyond."""
 
-    box: Box
+    #: Crops, flips and permutations before the interpolation: read in place, as if ``x`` had come like that.
+    seen: IndexMap
     index_map: IndexMap
     grid: Grid
     #: Of the interpolation; None while voxels are only moved.
@@ -61,11 +62,8 @@ class Pass:
     @property
     def is_pointwise(self) -> bool:
         """True when every voxel stays where it is."""
-        return (
-            self.index_map == IndexMap.identity(self.index_map.shape)
-            and self.box == _whole(self.index_map.shape)
-            and self.limit == self.box
-        )
+        nowhere = IndexMap.identity(self.grid.shape)
+        return self.index_map == self.seen == nowhere and self.limit == _whole(self.grid.shape)
 
     @property
     def is_nothing(self) -> bool:
@@ -83,10 +81,10 @@ class Pass:
         if self.is_pointwise:
             ramps = [self.pre.then(r) for r in self.post]
             return apply_ramps(x, ramps, dtype=self.dtype, channels=self.channels, function=self.kernel)
-        part = x[(..., *(slice(a, b) for a, b in self.box))]
         return sample(
-            part,
+            x,
             self.index_map,
+            seen=self.seen,
             order=self.order or 0,
             pre=self.pre,
             post=self.post,
@@ -236,7 +234,7 @@ class _Compiler:
             self.trimmed = False
             # Of two interpolations made one, the finer order serves both.
             order = order if now.order is None else max(now.order, order, key=abs)
-            now = replace(_boxed(now), order=order, antialias=now.antialias or antialias)
+            now = replace(_seen(now), order=order, antialias=now.antialias or antialias)
         if fill is not None:
             now = replace(now, outside=self._outside(fill))
         composed = now.index_map.then(index_map)
@@ -304,17 +302,11 @@ class _Compiler:
         self.trimmed = False
 
 
-def _boxed(now: Pass) -> Pass:
-    """Before the first interpolation: a crop so far becomes the box that is read, so that its border clamps."""
+def _seen(now: Pass) -> Pass:
+    """Before the first interpolation: the borders and ties it meets are those of what was cropped and flipped."""
     if now.interpolates:
         return now
-    shape = now.index_map.shape
-    ends = np.round(now.index_map.to_input([[0] * len(shape), [n - 1 for n in shape]])).astype(int)
-    low, high = ends.min(axis=0), ends.max(axis=0)
-    shift = np.eye(4)
-    shift[: len(shape), 3] = -low
-    box = tuple((int(a), int(b) + 1) for a, b in zip(low, high, strict=True))
-    return replace(now, box=box, index_map=IndexMap(shape, shift @ now.index_map.matrix))
+    return replace(now, seen=now.index_map, index_map=IndexMap.identity(now.index_map.shape))
 
 
 def _whole(shape: Sequence[int]) -> Box:
@@ -323,7 +315,8 @@ def _whole(shape: Sequence[int]) -> Box:
 
 
 def _fresh(grid: Grid) -> Pass:
-    return Pass(_whole(grid.shape), IndexMap.identity(grid.shape), grid, limit=_whole(grid.shape))
+    identity = IndexMap.identity(grid.shape)
+    return Pass(identity, identity, grid, limit=_whole(grid.shape))
 
 
 def _snapped(index_map: IndexMap) -> IndexMap:

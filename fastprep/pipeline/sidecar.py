@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import platform
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -23,6 +24,8 @@ from fastprep.pipeline.statistics import Limits, Statistics
 
 #: Raised when a key changes its meaning or goes away.
 FORMAT = 1
+# JSON escapes line breaks in strings, so this meets no text.
+_NUMBERS = re.compile(r"\[\n\s+[-\d.eE+]+(,\n\s+[-\d.eE+]+)*\n\s+\]")
 
 
 def sidecar(
@@ -89,8 +92,9 @@ def grid_form(grid: Grid) -> dict[str, Any]:
 
 
 def to_json(record: Mapping[str, Any]) -> str:
-    """Strict JSON in the record's own order of keys."""
-    return json.dumps(record, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    """Strict JSON in the record's own order of keys, lists of numbers on one line each."""
+    text = json.dumps(record, indent=1, allow_nan=False, ensure_ascii=False)
+    return _NUMBERS.sub(lambda match: " ".join(match[0].split()), text) + "\n"
 
 
 def versions(packages: Sequence[str]) -> dict[str, str]:

@@ -21,6 +21,7 @@ from fastprep.pipeline.plan import Plan
 #: Voxels of a piece: its float64 copy stays in the second-level cache.
 _PIECE = 1 << 17
 Limits = tuple[float, float]
+_AS_STORED = Ramp()
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Statistics:
     inf: int
     outside: tuple[tuple[int, int], ...]
 
-    def to_dict(self, ramp: Ramp = Ramp()) -> dict[str, Any]:
+    def to_dict(self, ramp: Ramp = _AS_STORED) -> dict[str, Any]:
         """The plain form, in the units ``ramp`` maps to."""
         ends = sorted(ramp.a * v + ramp.b for v in (self.minimum, self.maximum))
         return {
