@@ -128,9 +128,7 @@ def interpolated(x: Array, where: Array, order: int, fill: float) -> Array:
 
 
 def on_an_edge(where: Array, shape: Sequence[int], order: int | str) -> npt.NDArray[np.bool_]:
-    """Output voxels whose coordinate is a tie, where ITK's rounding of it decides: the field's border, and
-    halfway between voxels for orders that choose one.
-    """
+    """Output voxels where ITK's rounding of the coordinate decides: the border, and halfway for orders that choose."""
     size = np.array(shape).reshape(-1, *[1] * len(shape))
     edge = (np.abs(where + 0.5) < 1e-9) | (np.abs(where - size + 0.5) < 1e-9)
     if order in ("nearest", "onehot", 0):

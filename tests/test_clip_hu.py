@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from layouts import DTYPES, check_layouts, same_error, values
 
 import fastprep as fp
 from fastprep.core.errors import ArgumentError
 from fastprep.testing.assertions import assert_same
+from layouts import DTYPES, check_layouts, same_error, values
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layouts import DTYPES, check_layouts, same_error, values
 
 import fastprep as fp
 from fastprep import Grid, Image
 from fastprep.core.errors import ArgumentError, ShapeError
 from fastprep.testing.assertions import assert_same, to_numpy
+from layouts import DTYPES, check_layouts, same_error, values
 
 GRID = np.array([[0.0, 0.1, -0.7, 5], [0.0, 0.8, 0.1, -7], [1.9, 0.0, 0.0, 11], [0, 0, 0, 1]])
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layouts import DTYPES, LAYOUTS, check_layouts, same_error, values
 
 import fastprep as fp
 from fastprep import Grid, Image
 from fastprep.core.errors import ArgumentError, ShapeError
 from fastprep.testing.assertions import assert_same, to_numpy
+from layouts import DTYPES, LAYOUTS, check_layouts, same_error, values
 
 GRID = np.array([[0.0, 0.1, -0.7, 5], [0.0, 0.8, 0.1, -7], [1.9, 0.0, 0.0, 11], [0, 0, 0, 1]])
 
@@ -32,7 +32,9 @@ def test_every_dtype_and_layout(backend, put, dtype):
 def test_every_mask(backend, put, dtype):
     x = put(values((5, 6, 7), "int16"))
     # The smallest number each type has next to 0, and a negative one where there are.
-    inside = 1 if np.dtype(dtype).kind in "bu" else -1 if np.dtype(dtype).kind == "i" else np.finfo(dtype).smallest_normal
+    inside = (
+        1 if np.dtype(dtype).kind in "bu" else -1 if np.dtype(dtype).kind == "i" else np.finfo(dtype).smallest_normal
+    )
     mask = box_mask((5, 6, 7), (1, 2, 0), (5, 3, 6)) * np.array(inside, dtype)
     assert mask.dtype == dtype
     for name, layout in LAYOUTS.items():
@@ -46,7 +48,8 @@ def test_numpy(shape, seed, margin):
     mask.flat[seed % mask.size] = True
     x = values(shape, "int16")
     box = tuple(
-        slice(max(i.min() - margin, 0), min(i.max() + 1 + margin, n)) for i, n in zip(np.nonzero(mask), shape, strict=True)
+        slice(max(i.min() - margin, 0), min(i.max() + 1 + margin, n))
+        for i, n in zip(np.nonzero(mask), shape, strict=True)
     )
     assert_same(fp.crop_to_mask(x, mask, margin=margin), x[box], x, tolerance=0)
 

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from layouts import same_error, values
 
 import fastprep as fp
 from fastprep import Grid, Image
 from fastprep.core.errors import ArgumentError
 from fastprep.ops.deskew import orthogonal_grid
 from fastprep.testing.assertions import to_numpy
+from layouts import same_error, values
 
 
 def tilted(shape=(12, 20, 16), degrees=18.5, spacing=(5.0, 0.9, 0.8), seed=None):

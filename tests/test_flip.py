@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from layouts import DTYPES, check_layouts, same_error, values
 
 import fastprep as fp
 from fastprep import Grid, Image
 from fastprep.core.errors import ArgumentError, ShapeError
 from fastprep.testing.assertions import assert_same
+from layouts import DTYPES, check_layouts, same_error, values
 
 OBLIQUE = np.array([[0.1, 0.2, -0.7, 5], [0.0, 0.8, 0.3, -7], [1.9, -0.1, 0.2, 11], [0, 0, 0, 1.0]])
 

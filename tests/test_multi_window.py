@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from layouts import check_layouts, same_error, tolerance, values
 
 import fastprep as fp
 from fastprep.core.errors import ArgumentError
 from fastprep.testing.assertions import assert_same, to_numpy
+from layouts import check_layouts, same_error, tolerance, values
 
 TOLERANCE = tolerance("multi_window")
 CHANNELS = ["lung", "soft_tissue", (400, 1800), "brain"]

@@ -3,14 +3,14 @@ from __future__ import annotations
 from itertools import permutations, product
 
 import numpy as np
-import oracles
 import pytest
-from layouts import DTYPES, check_layouts, same_error, values
 
 import fastprep as fp
+import oracles
 from fastprep import Grid, Image
 from fastprep.core.errors import ArgumentError
 from fastprep.testing.assertions import assert_same, to_numpy
+from layouts import DTYPES, check_layouts, same_error, values
 
 CODES = ["".join(c) for axes in permutations(("RL", "AP", "SI")) for c in product(*axes)]
 OBLIQUE = np.array([[0.1, 0.2, -0.7, 5], [0.0, 0.8, 0.3, -7], [1.9, -0.1, 0.2, 11], [0, 0, 0, 1.0]])

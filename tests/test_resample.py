@@ -1,17 +1,27 @@
 from __future__ import annotations
 
 import numpy as np
-import oracles
 import pytest
 import scipy.ndimage as ndi
 from hypothesis import given
 from hypothesis import strategies as st
-from layouts import DTYPES, check_layouts, coordinates, interpolated, matrix_of, on_an_edge, same_error, tolerance, values
 
 import fastprep as fp
+import oracles
 from fastprep import Grid, IndexMap
 from fastprep.core.errors import ArgumentError, DTypeError, GeometryError, ShapeError, TooLargeError
 from fastprep.testing.assertions import assert_same, to_numpy
+from layouts import (
+    DTYPES,
+    check_layouts,
+    coordinates,
+    interpolated,
+    matrix_of,
+    on_an_edge,
+    same_error,
+    tolerance,
+    values,
+)
 
 TOLERANCE = tolerance("resample")
 ORDERS = {"nearest": 0, "linear": 1, "cubic": 3}
@@ -64,7 +74,12 @@ def test_nearest_every_dtype_and_layout(backend, put, dtype):
     x = values((5, 6, 7), dtype)
     truth = truth_of(x, (2, 1, 1), (1.3, 0.7, 2.1), "nearest", fill=1)
     check_layouts(
-        lambda a: fp.resample(a, (2, 1, 1), (1.3, 0.7, 2.1), order="nearest", fill=1), truth, x, put, backend, tolerance=0
+        lambda a: fp.resample(a, (2, 1, 1), (1.3, 0.7, 2.1), order="nearest", fill=1),
+        truth,
+        x,
+        put,
+        backend,
+        tolerance=0,
     )
 
 
@@ -82,13 +97,16 @@ def test_out_dtypes(backend, put, order, dtype):
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize(
-    "shape", [(1, 6, 7), (6, 1, 7), (6, 7, 1), (1, 1, 1), (2, 2, 2), (3, 2, 5), (13, 11, 17), (2, 3, 4, 5, 6), (23, 29, 2)]
+    "shape",
+    [(1, 6, 7), (6, 1, 7), (6, 7, 1), (1, 1, 1), (2, 2, 2), (3, 2, 5), (13, 11, 17), (2, 3, 4, 5, 6), (23, 29, 2)],
 )
 @pytest.mark.parametrize("new_spacing", [(0.6, 0.9, 0.4), (2.3, 3.1, 1.0)])
 def test_shapes(backend, put, order, shape, new_spacing):
     x = values(shape, "float32")
     truth = truth_of(x, (1, 1, 1), new_spacing, order).astype(np.float32)
-    assert_same(fp.resample(put(x), (1, 1, 1), new_spacing, order=order), truth, put(x), tolerance=TOLERANCE, scale=3000)
+    assert_same(
+        fp.resample(put(x), (1, 1, 1), new_spacing, order=order), truth, put(x), tolerance=TOLERANCE, scale=3000
+    )
 
 
 @pytest.mark.parametrize("order", ORDERS)

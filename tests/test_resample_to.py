@@ -1,16 +1,16 @@
 from __future__ import annotations
 
 import numpy as np
-import oracles
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layouts import check_layouts, coordinates, interpolated, on_an_edge, same_error, tolerance, values
 
 import fastprep as fp
+import oracles
 from fastprep import Grid, Image, IndexMap, Ramp
 from fastprep.core.errors import ArgumentError, GeometryError
 from fastprep.testing.assertions import assert_same, to_numpy
+from layouts import check_layouts, coordinates, interpolated, on_an_edge, same_error, tolerance, values
 
 TOLERANCE = tolerance("resample_to")
 ORDERS = ("nearest", "linear", "cubic", "onehot")
@@ -30,7 +30,12 @@ def grid_of(shape, spacing, seed, *, centre=(0, 0, 0), shear=0.0):
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize(
     ("centre", "shear", "spacing"),
-    [((0, 0, 0), 0, (1, 1, 1)), ((3, -2, 1), 0.3, (2, 0.5, 1.5)), ((9, 9, 9), 0, (1, 2, 1)), ((500, 0, 0), 0, (1, 1, 1))],
+    [
+        ((0, 0, 0), 0, (1, 1, 1)),
+        ((3, -2, 1), 0.3, (2, 0.5, 1.5)),
+        ((9, 9, 9), 0, (1, 2, 1)),
+        ((500, 0, 0), 0, (1, 1, 1)),
+    ],
 )
 def test_simpleitk_on_oblique_and_sheared_grids(backend, put, order, centre, shear, spacing):
     for seed in range(3):
@@ -53,7 +58,9 @@ def test_simpleitk_on_oblique_and_sheared_grids(backend, put, order, centre, she
 def test_simpleitk_on_any_grid(seed, order):
     rng = np.random.default_rng(seed)
     source = grid_of(tuple(rng.integers(1, 9, 3).tolist()), rng.uniform(0.3, 3, 3), seed)
-    target = grid_of(tuple(rng.integers(1, 9, 3).tolist()), rng.uniform(0.3, 3, 3), seed + 1, centre=rng.uniform(-3, 3, 3))
+    target = grid_of(
+        tuple(rng.integers(1, 9, 3).tolist()), rng.uniform(0.3, 3, 3), seed + 1, centre=rng.uniform(-3, 3, 3)
+    )
     x = values(source.shape, "int16", seed)
     truth = oracles.sitk_resample(x, source, target, order, 7)
     result = fp.resample_to(Image(x, source), target, order=order, fill=7).array
@@ -66,16 +73,17 @@ def test_every_layout(backend, put):
     x = values((2, 5, 6, 7), "int16")
     where = coordinates(IndexMap.between(source, target).matrix, target.shape)
     truth = np.stack([interpolated(v, where, 1, 0) for v in x]).astype(np.float32)
-    check_layouts(
-        lambda a: fp.resample_to(Image(a, source), target).array, truth, x, put, backend, tolerance=TOLERANCE
-    )
+    check_layouts(lambda a: fp.resample_to(Image(a, source), target).array, truth, x, put, backend, tolerance=TOLERANCE)
 
 
 def test_defaults_follow_the_image(backend, put):
     far = Grid.from_spacing((2, 2, 2), (1, 1, 1))
     grid = grid_of((3, 3, 3), (1, 1, 1), 0, centre=(90, 90, 90))
     x = put(np.ones((3, 3, 3), np.int16))
-    assert to_numpy(fp.resample_to(Image(x, grid, modality="CT"), far).array).tolist() == np.full((2, 2, 2), -1024).tolist()
+    assert (
+        to_numpy(fp.resample_to(Image(x, grid, modality="CT"), far).array).tolist()
+        == np.full((2, 2, 2), -1024).tolist()
+    )
     label = fp.resample_to(Image(x, grid, "label", "CT"), far).array
     assert to_numpy(label).tolist() == np.zeros((2, 2, 2)).tolist() and to_numpy(label).dtype == np.int16
 
@@ -125,7 +133,10 @@ def test_an_image_serves_as_grid(backend, put):
     source, target = grid_of((5, 6, 7), (1, 1, 1), 0), grid_of((6, 5, 4), (1, 1, 1), 1)
     image = Image(put(values((5, 6, 7), "int16")), source)
     other = Image(put(np.zeros((6, 5, 4))), target)
-    assert to_numpy(fp.resample_to(image, other).array).tobytes() == to_numpy(fp.resample_to(image, target).array).tobytes()
+    assert (
+        to_numpy(fp.resample_to(image, other).array).tobytes()
+        == to_numpy(fp.resample_to(image, target).array).tobytes()
+    )
 
 
 def test_libraries(xp):

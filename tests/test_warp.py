@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import numpy as np
-import oracles
 import pytest
-from layouts import check_layouts, coordinates, interpolated, matrix_of, on_an_edge, same_error, tolerance, values
 
 import fastprep as fp
+import oracles
 from fastprep import IndexMap
 from fastprep.core.errors import ArgumentError, DTypeError, GeometryError, ShapeError, TooLargeError
 from fastprep.testing.assertions import assert_same, to_numpy
+from layouts import check_layouts, coordinates, interpolated, matrix_of, on_an_edge, same_error, tolerance, values
 
 TOLERANCE = tolerance("warp")
 ORDERS = {"nearest": 0, "linear": 1, "cubic": 3}
@@ -63,7 +63,12 @@ def test_every_layout(backend, put, order, dtype):
     out = dtype if order == "nearest" or dtype.startswith("float") else "float32"
     allowed = 0 if order == "nearest" else TOLERANCE
     check_layouts(
-        lambda a: fp.warp(a, matrix, (4, 9, 5), order=order, fill=3), truth.astype(out), x, put, backend, tolerance=allowed
+        lambda a: fp.warp(a, matrix, (4, 9, 5), order=order, fill=3),
+        truth.astype(out),
+        x,
+        put,
+        backend,
+        tolerance=allowed,
     )
 
 
@@ -107,6 +112,24 @@ def test_shapes(backend, put, order, shape):
     flat = [interpolated(v, where, ORDERS[order], 0) for v in x.reshape(-1, *space)]
     truth = np.stack(flat).reshape(*shape[:-3], 5, 4, 6).astype(np.float32)
     assert_same(fp.warp(put(x), matrix, (5, 4, 6), order=order), truth, put(x), tolerance=TOLERANCE, scale=3000)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("dtype", ["int16", "float32"])
+@pytest.mark.parametrize("shift", [0, 40, -70.3])
+def test_rows_longer_than_a_tile(backend, put, order, dtype, shift):
+    # Kernels may cut long rows into tiles and do several rows at once.
+    shape, out_shape = (4, 37, 301), (3, 41, 397)
+    x = values(shape, dtype)
+    matrix = np.array([[0.9, 0.01, 0.004, 0.1], [0.05, 0.9, -0.02, 3], [0.3, -0.1, 0.8, shift], [0, 0, 0, 1.0]])
+    where = coordinates(matrix, out_shape)
+    truth = interpolated(x, where, ORDERS[order], 3)
+    truth = truth.astype(x.dtype if order == "nearest" else np.float32)
+    result = fp.warp(put(x), matrix, out_shape, order=order, fill=3)
+    # A coordinate on the border or a tie falls to either side by its last bit.
+    edge = on_an_edge(where, shape, order)
+    result[edge] = truth[edge]
+    assert_same(result, truth, put(x), tolerance=0 if order == "nearest" else TOLERANCE)
 
 
 @pytest.mark.parametrize("order", ORDERS)

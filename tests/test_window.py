@@ -1,16 +1,16 @@
 from __future__ import annotations
 
 import numpy as np
-import oracles
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layouts import DTYPES, check_layouts, same_error, tolerance, values
 
 import fastprep as fp
+import oracles
 from fastprep import registry
 from fastprep.core.errors import ArgumentError, DTypeError
 from fastprep.testing.assertions import assert_same
+from layouts import DTYPES, check_layouts, same_error, tolerance, values
 
 TOLERANCE = tolerance("window")
 FUNCTIONS = ("linear", "linear_exact", "sigmoid")

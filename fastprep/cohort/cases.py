@@ -110,14 +110,22 @@ def find_cases(
 
 
 def _walk(folder: Path, output: Path | None, skipped: list[tuple[str, str]]) -> Iterator[Path]:
-    for at, folders, names in os.walk(folder):
-        here = Path(at)
+    def refused(error: OSError) -> None:
+        skipped.append((Path(error.filename).relative_to(folder).as_posix(), error.strerror or str(error)))
+
+    walked: set[str] = set()
+    for at, folders, names in os.walk(folder, onerror=refused, followlinks=True):
+        here, real = Path(at), os.path.realpath(at)
+        if real in walked:  # a link back up, or to what was walked already
+            folders.clear()
+            continue
+        walked.add(real)
         kept = []
         for name in sorted(folders):
             path = here / name
             if name.lower().endswith(".zarr"):
                 yield path
-            elif path == output or (path / STATE).is_dir():
+            elif path.resolve() == output or (path / STATE).is_dir():
                 skipped.append((path.relative_to(folder).as_posix(), "an output folder of fastprep"))
             elif not name.startswith(".") and name != "__MACOSX":
                 kept.append(name)

@@ -17,44 +17,49 @@ PIPELINES = {
         modality: CT
         steps:
           - reorient: {axcodes: SPL}
-          - resample: {spacing: [1, 1, 1]}
+          - resample: {spacing: [3, 3, 3]}
           - window: {preset: lung}
-          - crop_or_pad: {shape: [96, 96, 96]}
+          - crop_or_pad: {shape: [96, 128, 128]}
         """,
     "mri": """
         name: demo-mri
         steps:
           - reorient: {axcodes: SAR}
           - resample: {spacing: [1.5, 1.5, 1.5], order: cubic}
-          - crop_or_pad: {shape: [96, 96, 96]}
+          - crop_or_pad: {shape: [128, 144, 144]}
         """,
     "xray": """
         name: demo-xray
         dtype: uint8
         steps:
           - resample: {spacing: [2, 2], antialias: true}
+          - window: {level: 2048, width: 4096, out_range: [0, 255]}
         """,
 }
 
 
 def run_demo(folder: Path, run: Callable[[Found, Settings], int], say: Callable[[str], None]) -> int:
-    """Write phantoms to ``folder/scans``, prepare them into ``folder/prepared`` and tell what came out."""
+    """Write phantoms to ``folder/scans``, prepare them into ``folder/prepared`` and tell what came out.
+
+    One CT lacks a slice, to show how a scan is refused; the status is 1 only where nothing could be prepared.
+    """
     from fastprep.testing.phantoms import write_demo_cohort
 
-    scans, prepared = folder / "scans", folder / "prepared"
+    scans, results = folder / "scans", folder / "prepared"
     if not scans.is_dir():
         write_demo_cohort(scans)
-    status = 0
+    barren = 0
     for name, text in PIPELINES.items():
-        settings = Settings(Pipeline.from_yaml(text), prepared / name)
+        settings = Settings(Pipeline.from_yaml(text), results / name)
         say(f"\n{name}: {settings.pipeline.name}")
         found = find_cases([scans / name])
-        status = max(status, run(found, settings))
-        for case in found.cases:
-            if settings.sidecar(case).is_file():
-                say(_figures(case.id, settings.sidecar(case)))
-    say(f"\nvolumes and sidecars: {prepared}")
-    return status
+        run(found, settings)
+        prepared = [case for case in found.cases if settings.sidecar(case).is_file()]
+        for case in prepared:
+            say(_figures(case.id, settings.sidecar(case)))
+        barren += not prepared
+    say(f"\nvolumes and sidecars: {results}")
+    return min(barren, 1)
 
 
 def _figures(name: str, sidecar: Path) -> str:

@@ -37,13 +37,17 @@ class Journal:
             The operating system refused; the file is as it was.
         """
         entry = {"case": case, **record}
+        self.note(entry)
+        self.records[case] = entry
+
+    def note(self, entry: Mapping[str, Any]) -> None:
+        """Add a line for people, which decides nothing; raises as `append`."""
         line = json.dumps(entry, allow_nan=False, separators=(",", ":")).encode() + b"\n"
         with self._lock:
             try:
                 _append(self.path, line)
             except OSError as error:
                 raise write_error(self.path, error) from error
-            self.records[case] = entry
 
 
 @contextmanager

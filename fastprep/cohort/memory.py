@@ -17,14 +17,11 @@ _OVERHEAD = 1.10
 _CGROUP = Path("/sys/fs/cgroup")
 
 
-def needed(scan: Description, plan: Plan, *, copies: int = 1) -> int:
-    """Bytes at the case's peak: the input, and around each pass what it reads and what it writes.
-
-    ``copies`` of the input are made while it is read (2 when slices are interpolated or a tilt is straightened).
-    """
+def needed(scan: Description, plan: Plan) -> int:
+    """Bytes at the case's peak: the input, and around each pass what it reads and what it writes."""
     leading = math.prod(scan.shape) // math.prod(scan.grid.shape)
     held = scan.nbytes
-    before, peak, channels, dtype = 0, copies * scan.nbytes, 1, scan.dtype
+    before, peak, channels, dtype = 0, held, 1, scan.dtype
     for step in plan.passes:
         channels = max(channels, len(step.post)) if step.channels else channels
         dtype = np.dtype(step.dtype) if step.dtype else _float_for(dtype)

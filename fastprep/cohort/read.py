@@ -39,16 +39,19 @@ class Scan:
     warnings: tuple[str, ...]
 
 
-def describe_case(case: Case, irregular: Irregular = "refuse") -> Description:
-    """Grid, shape, dtype and units of what `read_case` would give the pipeline."""
+def describe_case(case: Case, irregular: Irregular = "refuse") -> tuple[Description, int]:
+    """What `read_case` would give the pipeline, and the bytes it holds besides."""
     if case.error is not None:
         raise case.error
     if case.series is None:
-        return describe(case.files[0])
-    grid, info = describe_series(case.series, irregular=irregular)
-    if irregular == "resample":
-        grid = Deskew().index_map(grid).grid(grid)
-    return Description(grid, grid.shape, np.dtype(info.stored_dtype), info.modality or None)
+        return describe(case.files[0]), 0
+    scan, info = describe_series(case.series, rescale=False, irregular=irregular)
+    held = scan.nbytes if info.interpolated else 0
+    straight = Deskew().index_map(scan.grid).grid(scan.grid)
+    if irregular == "refuse" or straight == scan.grid:
+        return scan, held
+    straight_scan = Description(straight, straight.shape, np.dtype(np.float32), scan.modality)
+    return straight_scan, held + scan.nbytes
 
 
 def read_case(case: Case, irregular: Irregular = "refuse") -> Scan:

@@ -99,10 +99,10 @@ def run_cohort(
 
 def plan_case(case: Case, settings: Settings) -> tuple[Plan, int]:
     """The plan of a case and the bytes it will need at its peak, from headers alone."""
-    scan = describe_case(case, settings.irregular)
+    scan, held = describe_case(case, settings.irregular)
     pipeline = settings.pipeline
     plan = pipeline.plan(scan.grid, kind=case.kind, modality=scan.modality, rescale=scan.rescale)
-    return plan, memory.needed(scan, plan, copies=2 if settings.irregular == "resample" else 1)
+    return plan, held + memory.needed(scan, plan)
 
 
 @dataclass
@@ -122,6 +122,8 @@ class _Run:
     def summary(self) -> Summary:
         start = time.perf_counter()
         self.journal = Journal(self.settings.output)
+        skipped = [list(entry) for entry in self.found.skipped]
+        self.journal.note({"run": {**self.settings.key, "cases": len(self.found.cases), "skipped": skipped}})
         self.budget = memory.available() if self.memory_bytes is None else self.memory_bytes
         cores = num_threads()
         jobs = min(self.jobs or cores, max(1, len(self.found.cases)))

@@ -21,7 +21,7 @@ def describe_lines(case: Case) -> tuple[list[str], bool]:
     problem: FastprepError | None = None
     with routed(), collected() as notes:
         try:
-            scan = describe_case(case)
+            scan, _ = describe_case(case)
         except FastprepError as error:
             problem = error
             if case.series is None:

@@ -24,7 +24,7 @@ from fastprep.io.atomic import atomic_path, write_error
 from fastprep.pipeline import Pipeline
 from fastprep.pipeline.plan import Plan
 from fastprep.pipeline.sidecar import sidecar, to_json
-from fastprep.pipeline.statistics import statistics, unclipped
+from fastprep.pipeline.statistics import in_units, inverse_of, statistics, unclipped
 
 
 class Cancelled(Exception):  # noqa: N818 - no error: the user asked for it
@@ -93,8 +93,9 @@ def process(case: Case, settings: Settings, clock: Clock) -> dict[str, Any]:
         plan = settings.pipeline.plan_for(scan.straight)
         after = _compute(scan, plan, settings, clock)
         with clock("statistics"):
-            limits = [] if scan.straight.kind == "label" else unclipped(plan)
-            stats = statistics(scan.straight.array, limits), statistics(after.array)
+            limits = [] if scan.image.kind == "label" else unclipped(plan, scan.straight.rescale)
+            stored = [in_units(pair, inverse_of(scan.image.rescale)) for pair in limits]
+            stats = statistics(scan.image.array, stored), statistics(after.array)
         # From here to the record the case is not interrupted: a volume is never left without its sidecar.
         with clock("write"):
             _write(after, settings, case)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ class Description:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     modality: str | None = None
-    rescale: Ramp = Ramp()
+    rescale: Ramp = field(default=Ramp())
 
     @property
     def nbytes(self) -> int:

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 from fastprep.core.errors import ArgumentError, ReadError, SeriesError
-from fastprep.core.grid import Grid
 from fastprep.core.image import Image
+from fastprep.io.describe import Description
 from fastprep.io.dicom_geometry import Irregular, Stack, flat_stack, stack
 from fastprep.io.dicom_header import Header, hash_uid, image_files, read_headers
-from fastprep.io.dicom_volume import blend_planes, decode_volume
+from fastprep.io.dicom_volume import blend_planes, decode_volume, volume_format
 
 __all__ = [
     "Series",
@@ -188,12 +188,18 @@ def read_series(
 
 
 def describe_series(
-    files: Series | Iterable[_PathLike], *, irregular: Irregular = "refuse", invert_monochrome1: bool = True
-) -> tuple[Grid, SeriesInfo]:
-    """Grid and facts of what ``read_series`` would return, from the headers alone; raises as it does."""
+    files: Series | Iterable[_PathLike],
+    *,
+    rescale: bool = True,
+    irregular: Irregular = "refuse",
+    invert_monochrome1: bool = True,
+) -> tuple[Description, SeriesInfo]:
+    """What ``read_series`` would return, without its voxels, from the headers alone; raises as it does."""
     headers, pile, radiograph = _arranged(files, irregular)
     inverted = _inverts(headers[0], radiograph, invert_monochrome1)
-    return pile.grid, _info(headers[0], pile, inverted=inverted, radiograph=radiograph)
+    dtype, rest = volume_format(pile.planes, rescale=rescale)
+    scan = Description(pile.grid, pile.grid.shape, dtype, headers[0].modality or None, rest)
+    return scan, _info(headers[0], pile, inverted=inverted, radiograph=radiograph)
 
 
 def _arranged(files: Series | Iterable[_PathLike], irregular: Irregular) -> tuple[tuple[Header, ...], Stack, bool]:

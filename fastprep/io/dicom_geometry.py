@@ -247,7 +247,10 @@ def _check_straight(planes: Sequence[Plane], positions: _Array, distance: _Array
 def _refusal(plane: Plane, faults: Sequence[str], *, tilt_only: bool) -> str:
     where = f"{plane[0].path.parent} (series {plane[0].series_number})"
     if tilt_only:
-        remedy = 'Read it with irregular="keep" (--irregular keep) for the exact sheared grid, then deskew'
+        remedy = (
+            'Read it with irregular="keep" for the exact sheared grid, then deskew'
+            " (--irregular resample on the command line)"
+        )
     else:
         remedy = _REMEDY + (", then deskew" if len(faults) > 1 else "")
     return f"{where}: {'; '.join(faults)}. {remedy}"

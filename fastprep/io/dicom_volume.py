@@ -75,6 +75,12 @@ def decode_volume(planes: Sequence[Plane], *, rescale: bool, invert: bool) -> tu
     return volume, units.rest
 
 
+def volume_format(planes: Sequence[Plane], *, rescale: bool) -> tuple[np.dtype[Any], Ramp]:
+    """The dtype and the Ramp that ``decode_volume`` will give, from headers; data may widen the dtype to 32 bits."""
+    units = _units(planes, _one_format(planes), rescale=rescale)
+    return units.dtype, units.rest
+
+
 def blend_planes(volume: _Array, blend: Sequence[tuple[int, float]]) -> _Array:
     """Linear interpolation between neighbouring planes; integers round half to even."""
     out = np.empty((len(blend), *volume.shape[1:]), volume.dtype)

@@ -47,8 +47,8 @@ def sample(
     ``x`` has the map's space axes last; all others are batch. ``fill`` lies beyond the input, in the units of
     ``pre(x)``; ``outside``, one number per post Ramp in the units of the result, overrides it. Outputs beyond
     ``limit`` (start and stop per axis) are outside too. ``seen``, a lossless map inside the input, is applied to it
-    first, in place, so that ties and borders are those of its output. By default nothing interpolated keeps its dtype, and the rest
-    follows the float rule. With ``channels`` the result has a new first axis, one entry per post Ramp.
+    first, in place, so that ties and borders are those of its output. By default nothing interpolated keeps its dtype,
+    and the rest follows the float rule. With ``channels`` the result has a new first axis, one entry per post Ramp.
     """
     view = host_view(x)
     if seen is not None:

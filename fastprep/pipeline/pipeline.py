@@ -10,11 +10,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from fastprep.core.errors import ArgumentError, ConfigError, DTypeError, GeometryError
+from fastprep.core.errors import ArgumentError, ConfigError, GeometryError
 from fastprep.core.grid import Grid
 from fastprep.core.image import Image, Kind
 from fastprep.core.namespace import dtype_name
 from fastprep.core.ramp import Ramp
+from fastprep.ops._sample import IDENTITY
 from fastprep.ops.resample_to import resample_to
 from fastprep.pipeline import yaml_form
 from fastprep.pipeline.plan import Plan, compile_plan
@@ -109,13 +110,14 @@ class Pipeline:
                 msg = f"step {i}: {error}"
                 raise ConfigError(msg) from error
         texts = {key: form[key] for key in ("name", "description", "modality") if form.get(key) is not None}
-        for key, value in texts.items():
+        dtype = form.get("dtype", "float32")
+        for key, value in {**texts, "dtype": dtype or ""}.items():
             if not isinstance(value, str):
                 msg = f"{key}={value!r}: expected text"
                 raise ConfigError(msg)
         try:
-            return cls(tuple(made), **texts, dtype=form.get("dtype", "float32"))
-        except (DTypeError, TypeError) as error:
+            return cls(tuple(made), **texts, dtype=dtype)
+        except (TypeError, ValueError) as error:
             raise ConfigError(str(error)) from error
 
     def to_dict(self) -> dict[str, Any]:
@@ -140,7 +142,7 @@ class Pipeline:
         *,
         kind: Kind = "scalar",
         modality: str | None = None,
-        rescale: Ramp = Ramp(),
+        rescale: Ramp = IDENTITY,
     ) -> Plan:
         """Compile for a grid: no voxel is needed, and what cannot work fails here.
 
@@ -150,7 +152,12 @@ class Pipeline:
         ------
         ConfigError
             A step that does not fit the grid, naming the step.
+        ArgumentError
+            Another modality than the pipeline's.
         """
+        if self.modality and modality and modality != self.modality:
+            msg = f"image of modality {modality} for a pipeline made for {self.modality}"
+            raise ArgumentError(msg)
         return _cached_plan(self, grid, kind, modality or self.modality, rescale)
 
     def plan_for(self, image: Image) -> Plan:
@@ -161,9 +168,6 @@ class Pipeline:
         ArgumentError
             An image of another modality than the pipeline's.
         """
-        if self.modality and image.modality and image.modality != self.modality:
-            msg = f"image of modality {image.modality} for a pipeline made for {self.modality}"
-            raise ArgumentError(msg)
         return self.plan(image.grid, kind=image.kind, modality=image.modality, rescale=image.rescale)
 
     def __call__(self, image: Image) -> Image:
@@ -218,5 +222,6 @@ class _Header(Image):
     """An image without voxels: all a plan needs to know."""
 
     def __init__(self, grid: Grid, kind: Kind, modality: str | None, rescale: Ramp) -> None:
-        for name, value in {"array": None, "grid": grid, "kind": kind, "modality": modality, "rescale": rescale}.items():
+        known = {"array": None, "grid": grid, "kind": kind, "modality": modality, "rescale": rescale}
+        for name, value in known.items():
             object.__setattr__(self, name, value)

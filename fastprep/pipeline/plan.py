@@ -102,8 +102,9 @@ class Pass:
             parts.append(_ramp_text(self.pre))
         if not self.is_pointwise:
             how = "copy" if self.order is None else _ORDER_NAMES[self.order]
-            aligned = "" if self.index_map.is_axis_aligned else ", oblique"
-            parts.append(f"gather ({how}{', antialiased' if self.antialias else ''}{aligned}) to {self.index_map.shape}")
+            how += ", antialiased" if self.antialias else ""
+            how += "" if self.index_map.is_axis_aligned else ", oblique"
+            parts.append(f"gather ({how}) to {self.index_map.shape}")
         parts += [_ramp_text(r) if self.kernel == "ramp" else "sigmoid" for r in self.post if not r.is_identity]
         kept = self._keeps_values and self.order in (None, 0, ONEHOT)
         parts.append(self.dtype or ("same dtype" if kept else "float"))
@@ -335,8 +336,8 @@ def _seen_through(limit: Box, index_map: IndexMap) -> Box:
     """A box of the input as the outputs of a lossless map see it; an empty one stays empty."""
     # Voxel borders, not centres: those of an empty box would change places.
     borders = index_map.to_output(np.array(limit).T - 0.5) + 0.5
-    low, high = np.round(borders.min(axis=0)), np.round(borders.max(axis=0))
-    return tuple((int(a), int(b)) for a, b in zip(low.clip(0, index_map.shape), high.clip(0, index_map.shape), strict=True))
+    low, high = np.round([borders.min(axis=0), borders.max(axis=0)]).clip(0, index_map.shape).astype(int).tolist()
+    return tuple(zip(low, high, strict=True))
 
 
 def _logistic(ramp: Ramp, x: float) -> float:

@@ -51,8 +51,8 @@ def sidecar(
     after : the output.
     sources : name, size and SHA-256 of each input.
     scan : what the reader tells of the scan, without identity.
-    limits : per channel, the stored values between which nothing saturates (``statistics.unclipped``).
-    statistics : of ``before.array`` counted against ``limits``, and of ``after.array``.
+    limits : per channel, the physical values between which nothing saturates (``statistics.unclipped``).
+    statistics : of ``before.array`` counted against ``limits`` in its stored units, and of ``after.array``.
     packages : distributions besides the core's whose versions matter.
     """
     record = {
@@ -121,22 +121,12 @@ def _fill(plan: Plan) -> list[float] | None:
 
 def _clipped(before: Image, limits: Sequence[Limits], counted: Statistics) -> list[dict[str, Any]]:
     """Per channel: the physical range that is kept, and the fractions of the scan's finite voxels beyond it."""
-    ramp, total = before.rescale, max(1, counted.count)
+    total = max(1, counted.count)
     rows = []
-    for ends, counts in zip(limits, counted.outside, strict=True):
-        physical = [ramp.a * end + ramp.b for end in ends]
-        shares = [n / total for n in counts]
-        if ramp.a < 0:
-            physical.reverse()
-            shares.reverse()
-        rows.append(
-            {
-                "low": physical[0],
-                "high": physical[1],
-                "fraction_below": shares[0],
-                "fraction_above": shares[1],
-            }
-        )
+    for (low, high), counts in zip(limits, counted.outside, strict=True):
+        below, above = counts if before.rescale.a > 0 else counts[::-1]
+        share = {"fraction_below": below / total, "fraction_above": above / total}
+        rows.append({"low": round(low, 6), "high": round(high, 6), **share})
     return rows
 
 

@@ -1,7 +1,7 @@
 """Statistics of an array in one exact pass, and the range of input values a plan does not clip.
 
-Sums are float64 about a value of the array, over pieces of fixed size added in order: the same numbers on any number
-of threads. 39 million int16 voxels take 40 ms on one thread.
+Sums are float64, over pieces of fixed size added in order: the same numbers on any number of threads. One thread
+takes 32 ms for a chest CT of 39 million int16 voxels, 28 ms for 29 million float32.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fastprep.core.threads import run_slabs
 from fastprep.pipeline.plan import Plan
 
 #: Voxels of a piece: its float64 copy stays in the second-level cache.
-_PIECE = 1 << 17
+_PIECE = 1 << 16
 Limits = tuple[float, float]
 _AS_STORED = Ramp()
 
@@ -57,37 +57,40 @@ def statistics(x: npt.NDArray[Any], limits: Sequence[Limits] = ()) -> Statistics
     pieces = -(-flat.size // _PIECE)
     extremes, sums = np.empty((pieces, 2)), np.empty((pieces, 2))
     counts, outside = np.zeros((pieces, 3), np.int64), np.zeros((pieces, len(limits), 2), np.int64)
-    first = float(flat[0]) if flat.size else 0.0
-    center = first if math.isfinite(first) else 0.0
+    center = _center(flat)
     bounds = [_comparable(pair, flat.dtype) for pair in limits]
 
+    # NaN and infinity are counted, not warned of.
+    @np.errstate(invalid="ignore", over="ignore")
     def work(start: int, stop: int) -> None:
         wide = np.empty(_PIECE)
         for i in range(start, stop):
             piece = flat[i * _PIECE : (i + 1) * _PIECE]
-            if piece.dtype.kind == "f" and not np.isfinite(piece.sum(dtype=np.float64)):
+            sums[i] = _moments(piece, center, wide)
+            if not np.isfinite(sums[i, 0]):
                 piece = _finite(piece, counts[i])
+                sums[i] = _moments(piece, center, wide)
             counts[i, 0] = piece.size
             extremes[i] = (piece.min(), piece.max()) if piece.size else (np.inf, -np.inf)
             _count_outside(piece, extremes[i], bounds, outside[i])
-            centered = np.subtract(piece, center, out=wide[: piece.size], dtype=np.float64)
-            sums[i, 0] = centered.sum()
-            sums[i, 1] = np.square(centered, out=centered).sum()
 
     run_slabs(work, pieces)
     count, nan, inf = (int(n) for n in counts.sum(axis=0))
     beyond = tuple((int(a), int(b)) for a, b in outside.sum(axis=0))
     if not count:
         return Statistics(0, math.nan, math.nan, math.nan, math.nan, nan, inf, beyond)
-    shift, square = math.fsum(sums[:, 0]) / count, math.fsum(sums[:, 1]) / count
+    shift, square = (float(total) / count for total in sums.sum(axis=0))
     std = math.sqrt(max(0.0, square - shift * shift))
     low, high = float(extremes[:, 0].min()), float(extremes[:, 1].max())
     return Statistics(count, low, high, center + shift, std, nan, inf, beyond)
 
 
-def unclipped(plan: Plan) -> list[Limits]:
-    """Per channel, the stored values of the input between which no Ramp of the plan saturates."""
-    ramps = [Ramp()]
+def unclipped(plan: Plan, rescale: Ramp = _AS_STORED) -> list[Limits]:
+    """Per channel, the physical values of the input between which no Ramp of the plan saturates.
+
+    ``rescale`` is what the plan was compiled for: from the values it is given to physical ones.
+    """
+    ramps = [_AS_STORED]
     for step in plan.passes:
         ramps = [r.then(step.pre) for r in ramps]
         if step.kernel != "ramp":
@@ -96,20 +99,30 @@ def unclipped(plan: Plan) -> list[Limits]:
         if step.dtype is not None and np.dtype(step.dtype).kind in "iu":
             info = np.iinfo(step.dtype)
             ramps = [r.then(Ramp(1.0, 0.0, float(info.min), float(info.max))) for r in ramps]
-    return [_saturation(r) for r in ramps]
+    return [in_units(_saturation(r), rescale) for r in ramps]
+
+
+def in_units(limits: Limits, ramp: Ramp) -> Limits:
+    """Both ends through a Ramp without bounds, in order."""
+    low, high = sorted(ramp.a * end + ramp.b for end in limits)
+    return (low, high)
+
+
+def inverse_of(ramp: Ramp) -> Ramp:
+    """The Ramp without bounds that undoes one."""
+    return Ramp(1 / ramp.a, -ramp.b / ramp.a)
 
 
 def _saturation(ramp: Ramp) -> Limits:
     if ramp.a == 0:
         return (-math.inf, math.inf)
-    # A window's edge is a round number of the file's units; a last bit must not move a whole grey level across it.
-    low, high = sorted(round((end - ramp.b) / ramp.a, 6) for end in (ramp.lo, ramp.hi))
-    return (low, high)
+    return in_units((ramp.lo, ramp.hi), inverse_of(ramp))
 
 
 def _comparable(limits: Limits, dtype: np.dtype[Any]) -> tuple[float, float]:
     """The same limits as whole numbers for integers, which NumPy compares without widening the array."""
-    low, high = limits
+    # A window's edge is a round number of the file's units; a last bit must not move a whole grey level across it.
+    low, high = (round(end, 6) for end in limits)
     if dtype.kind not in "iu":
         return low, high
     return (low if math.isinf(low) else math.ceil(low)), (high if math.isinf(high) else math.floor(high))
@@ -123,6 +136,24 @@ def _count_outside(
             counts[k, 0] = piece.size if ends[1] < low else np.count_nonzero(piece < low)
         if ends[1] > high:
             counts[k, 1] = piece.size if ends[0] > high else np.count_nonzero(piece > high)
+
+
+def _center(flat: npt.NDArray[Any]) -> float:
+    """A value to take sums about; 0 for narrow integers, whose squares are added up exactly."""
+    if not flat.size or (flat.dtype.kind in "iu" and flat.dtype.itemsize <= 2):
+        return 0.0
+    first = float(flat[0])
+    return first if math.isfinite(first) else 0.0
+
+
+def _moments(piece: npt.NDArray[Any], center: float, wide: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Sum and sum of squares about ``center``, with ``wide`` to work in."""
+    values = wide[: piece.size]
+    np.copyto(values, piece)
+    if center:
+        values -= center
+    total = float(values.sum())
+    return total, float(np.square(values, out=values).sum())
 
 
 def _finite(piece: npt.NDArray[Any], counts: npt.NDArray[np.int64]) -> npt.NDArray[Any]:

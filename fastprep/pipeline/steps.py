@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from fastprep.core.checks import ONEHOT, ORDERS, check_order
-from fastprep.core.errors import ArgumentError, ConfigError, FastprepError
+from fastprep.core.errors import ArgumentError, ConfigError, FastprepError, ShapeError
 from fastprep.core.grid import Grid, check_spacing
 from fastprep.core.index_map import GRIDS, IndexMap, check_axcodes, check_shape
 from fastprep.core.ramp import Ramp
@@ -89,7 +89,7 @@ class IntensityStep(Step, ABC):
 
     @property
     def kernel(self) -> str:
-        """ "ramp" or "sigmoid"."""
+        """The kernel: "ramp", or "sigmoid" whose one Ramp is the exponent."""
         return "ramp"
 
 
@@ -121,6 +121,7 @@ class ClipHu(IntensityStep):
 
     @property
     def ramps(self) -> list[Ramp]:
+        """The clip."""
         return [clip_ramp(self.lo, self.hi, self.preset)]
 
 
@@ -144,10 +145,12 @@ class Window(IntensityStep):
 
     @property
     def ramps(self) -> list[Ramp]:
+        """The window, or the exponent of its sigmoid."""
         return [window_ramp(self.level, self.width, self.preset, self.function, self.out_range)]
 
     @property
     def kernel(self) -> str:
+        """The kernel: "sigmoid" for that function."""
         return kernel_of(self.function)
 
 
@@ -170,6 +173,7 @@ class MultiWindow(IntensityStep):
 
     @property
     def ramps(self) -> list[Ramp]:
+        """One window per channel."""
         return multi_window_ramps(self.presets, self.out_range)
 
 
@@ -187,6 +191,7 @@ class Rescale(IntensityStep):
 
     @property
     def ramps(self) -> list[Ramp]:
+        """Slope and intercept."""
         return [Ramp(self.slope, self.intercept)]
 
 
@@ -204,6 +209,7 @@ class Invert(IntensityStep):
 
     @property
     def ramps(self) -> list[Ramp]:
+        """The mirrored scale."""
         return [invert_ramp(self.value_range)]
 
 
@@ -221,6 +227,7 @@ class Reorient(SpatialStep):
         _set(self, axcodes="".join(check_axcodes(self.axcodes, 2 if len(self.axcodes) == 2 else 3)))
 
     def index_map(self, grid: Grid) -> IndexMap:
+        """A permutation and flips."""
         return IndexMap.reorient(grid, self.axcodes)
 
 
@@ -236,6 +243,7 @@ class Flip(SpatialStep):
         _set(self, axes=tuple(_whole("axes", a) for a in _sequence("axes", axes)))
 
     def index_map(self, grid: Grid) -> IndexMap:
+        """The flip."""
         return IndexMap.flip(grid.shape, self.axes)
 
 
@@ -282,6 +290,7 @@ class Resample(InterpolatingStep):
             raise ArgumentError(msg)
 
     def index_map(self, grid: Grid) -> IndexMap:
+        """A scale and an offset per axis."""
         return IndexMap.spacing_change(grid.shape, grid.spacing, self.spacing, grid=self.grid, new_shape=self.shape)
 
 
@@ -292,6 +301,7 @@ class Deskew(InterpolatingStep):
     name = "deskew"
 
     def index_map(self, grid: Grid) -> IndexMap:
+        """Onto the orthogonal grid; nothing when it is orthogonal already."""
         if grid.ndim == 2 or grid.shear < _STRAIGHT:
             return IndexMap.identity(grid.shape)
         return IndexMap.between(grid, orthogonal_grid(grid))
@@ -311,9 +321,10 @@ class CropOrPad(SpatialStep):
             _set(self, fill=_number("fill", self.fill))
 
     def index_map(self, grid: Grid) -> IndexMap:
+        """An offset per axis."""
         if len(self.shape) != grid.ndim:
             msg = f"shape={self.shape}: expected {grid.ndim} axes"
-            raise ArgumentError(msg)
+            raise ShapeError(msg)
         return IndexMap.centered(grid.shape, self.shape)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fastprep.core.errors import ConfigError, MissingExtraError
+from fastprep.pipeline.steps import unknown
 
 
 def presets() -> list[str]:
@@ -33,8 +34,6 @@ def text_of_preset(name: str) -> str:
 
 def read(name_or_path: str | Path) -> Any:
     """The parsed YAML of a preset's name, or of a file."""
-    from fastprep.pipeline.steps import unknown
-
     text = str(name_or_path)
     if text in presets():
         return parse(text_of_preset(text), text)
@@ -73,7 +72,7 @@ def _yaml() -> Any:
     except ImportError as error:
         msg = "pipelines as YAML need ruamel.yaml: pip install 'fastprep[scans]'"
         raise MissingExtraError(msg) from error
-    yaml = YAML(typ="safe", pure=True)
+    yaml: Any = YAML(typ="safe", pure=True)
     yaml.sort_base_mapping_type_on_output = False
     yaml.default_flow_style = None
     return yaml

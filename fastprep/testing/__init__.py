@@ -1,1 +1,32 @@
 """Phantoms and assertions for the tests of fastprep and of what is built on it."""
+
+from fastprep.testing.assertions import assert_same, to_numpy
+from fastprep.testing.phantoms import (
+    BRAIN,
+    CHEST,
+    brain_mri,
+    brain_mri_on,
+    chest_ct,
+    chest_ct_on,
+    chest_xray,
+    labels_on,
+    log_bias,
+    patient_grid,
+    write_demo_cohort,
+)
+
+__all__ = [
+    "BRAIN",
+    "CHEST",
+    "assert_same",
+    "brain_mri",
+    "brain_mri_on",
+    "chest_ct",
+    "chest_ct_on",
+    "chest_xray",
+    "labels_on",
+    "log_bias",
+    "patient_grid",
+    "to_numpy",
+    "write_demo_cohort",
+]

@@ -47,12 +47,16 @@ def cubic(
     n_z, n_y, n_x = x.shape[1:]
     dtype = weight[0].dtype
     in_place = out.dtype == dtype and z1 - z0 >= n_z
+    row = n_z * (x1 - x0)
+    bands = _bands(x, out, y0, y1, row * dtype.itemsize, in_place)
+    # One piece of scratch for all bands: a new one would be made while the last is still held.
+    scratch = np.empty(0 if in_place else row * max(yb - ya for ya, yb in bands), dtype)
     for b in range(x.shape[0]):
-        for ya, yb in _bands(x, out, index[1], y0, y1, n_z * (x1 - x0) * dtype.itemsize, in_place):
+        for ya, yb in bands:
             if in_place:
                 middle = out[0, b, z0 : z0 + n_z, ya:yb, x0:x1]
             else:
-                middle = np.empty((n_z, yb - ya, x1 - x0), dtype)
+                middle = scratch[: row * (yb - ya)].reshape(n_z, yb - ya, x1 - x0)
             low = max(int(index[1][:, ya:yb].min()) - _HALO, 0)
             high = min(int(index[1][:, ya:yb].max()) + 1 + _HALO, n_y)
             in_plane = (index[1][:, ya:yb] - low, weight[1][:, ya:yb], index[2][:, x0:x1], weight[2][:, x0:x1])
@@ -63,7 +67,7 @@ def cubic(
 
 
 def _bands(
-    x: npt.NDArray[Any], out: npt.NDArray[Any], iy: npt.NDArray[Any], y0: int, y1: int, row: int, in_place: bool
+    x: npt.NDArray[Any], out: npt.NDArray[Any], y0: int, y1: int, row: int, in_place: bool
 ) -> list[tuple[int, int]]:
     """Output rows cut so that the intermediate of a band (``row`` bytes per output row) stays within `_SCRATCH`."""
     if in_place:

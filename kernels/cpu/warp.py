@@ -16,12 +16,12 @@ import numpy.typing as npt
 
 from fastprep.core.threads import run_slabs
 from fastprep.kernels.cpu._coefficients import coefficients
-from fastprep.kernels.cpu._numba import Source, as_compute, compute_dtype, inline, jit, load_pair, source
+from fastprep.kernels.cpu._numba import Source, as_compute, compute_dtype, inline, jit, load_pair, put, source
 from fastprep.kernels.cpu._rows import finish
 from fastprep.kernels.cpu.resample import saturated
 
 #: A block of outputs: two to four input planes, whatever the angle, and its work arrays fit the first-level cache.
-_ROWS, _COLUMNS = 1, 1024
+_ROWS, _COLUMNS = 8, 128
 
 
 def warp(
@@ -161,48 +161,62 @@ def _finish_row(
 def _linear(
     src: Source, size: Any, out: Any, matrix: Any, pre: Any, post: Any, fill: Any, start: int, stop: int
 ) -> None:
-    """Blocks of a few rows and columns: the input a block reads lies in few pages, whatever the angle."""
+    """Blocks of a few rows and columns through all planes: neighbours in z find their input in the cache."""
     depth, height, width = out.shape[2], out.shape[3], out.shape[4]
-    line = np.empty(width, post.dtype)
     most = _ROWS * _COLUMNS
     share, values = np.empty((3, most), post.dtype), np.empty(most, post.dtype)
     pairs, corners = np.empty((4, most), np.int32), np.empty((8, most), post.dtype)
     offset, tz, ty, tx = np.empty(most, np.int64), share[0], share[1], share[2]
-    bounds = np.empty((_ROWS, 4), np.int64)
-    for plane in range(start, stop):
-        b, z = plane // depth, plane % depth
-        base = src.start + b * src.sb
-        for y0 in range(0, height, _ROWS):
-            rows = min(_ROWS, height - y0)
-            for r in range(rows):
-                cz, cy, cx = _row_start(matrix, z, y0 + r)
-                a, e = _row_bounds(cz, cy, cx, matrix, size, -0.5, 0.5, 0, width)
-                c, d = _row_bounds(cz, cy, cx, matrix, size, 0.0, 1.0, a, e)
-                bounds[r, 0], bounds[r, 1], bounds[r, 2], bounds[r, 3] = a, c, max(c, d), e
-            for x0 in range(0, width, _COLUMNS):
-                x1 = min(x0 + _COLUMNS, width)
-                n = 0
-                for r in range(rows):
-                    first, last = max(bounds[r, 1], x0), min(bounds[r, 2], x1)
-                    if first < last:
+    line = np.empty(width, post.dtype)
+    for y0 in range(0, height, _ROWS):
+        rows = min(_ROWS, height - y0)
+        for x0 in range(0, width, _COLUMNS):
+            columns = min(_COLUMNS, width - x0)
+            for plane in range(start, stop):
+                b, z = plane // depth, plane % depth
+                base = src.start + b * src.sb
+                if _block_inside(matrix, size, z, y0, y0 + rows - 1, x0, x0 + columns - 1):
+                    for r in range(rows):
                         cz, cy, cx = _row_start(matrix, z, y0 + r)
-                        _locate(src, base, matrix, cz, cy, cx, first, last - first, n, offset, tz, ty, tx)
-                        n += last - first
-                _blend(src, offset, tz, ty, tx, pairs, corners, pre, values, n)
-                n = 0
-                for r in range(rows):
-                    a, c = max(bounds[r, 0], x0), min(max(bounds[r, 1], x0), x1)
-                    d, e = max(min(bounds[r, 2], x1), c), min(bounds[r, 3], x1)
-                    if a < e:
-                        cz, cy, cx = _row_start(matrix, z, y0 + r)
-                        _linear_clamped(src, base, size, matrix, cz, cy, cx, pre, line, a, min(c, e))
-                        for i in range(d - c):
-                            line[np.uint64(c + i)] = values[np.uint64(n + i)]
-                        n += d - c
-                        _linear_clamped(src, base, size, matrix, cz, cy, cx, pre, line, max(d, a), e)
-                    else:
-                        a = e = x0
-                    _finish_row(out, b, z, y0 + r, line, x0, x1, a, e, post, fill)
+                        _locate(src, base, matrix, cz, cy, cx, x0, columns, r * columns, offset, tz, ty, tx)
+                    _blend(src, offset, tz, ty, tx, pairs, corners, pre, values, rows * columns)
+                    for k in range(out.shape[0]):
+                        _finish_block(values, out[k, b, z], y0, x0, rows, columns, post, k)
+                    continue
+                for y in range(y0, y0 + rows):
+                    cz, cy, cx = _row_start(matrix, z, y)
+                    a, e = _row_bounds(cz, cy, cx, matrix, size, -0.5, 0.5, x0, x0 + columns)
+                    c, d = _row_bounds(cz, cy, cx, matrix, size, 0.0, 1.0, a, e)
+                    _linear_clamped(src, base, size, matrix, cz, cy, cx, pre, line, a, c)
+                    _locate(src, base, matrix, cz, cy, cx, c, d - c, 0, offset, tz, ty, tx)
+                    _blend(src, offset, tz, ty, tx, pairs, corners, pre, line[c:], d - c)
+                    _linear_clamped(src, base, size, matrix, cz, cy, cx, pre, line, d, e)
+                    _finish_row(out, b, z, y, line, x0, x0 + columns, a, e, post, fill)
+
+
+@inline
+def _block_inside(matrix: Any, size: Any, z: int, y0: int, y1: int, x0: int, x1: int) -> bool:
+    """True when every tap of a block of outputs is in the input: of an affine map, when its corners' are."""
+    inside = True
+    for axis in range(3):
+        c = matrix[axis, 0] * z + matrix[axis, 3]
+        for y in (y0, y1):
+            for x in (x0, x1):
+                at = c + matrix[axis, 1] * y + x * matrix[axis, 2]
+                inside = inside and 0.0 <= at < size[axis] - 1.0
+    return inside
+
+
+@jit
+def _finish_block(values: Any, plane: Any, y0: int, x0: int, rows: int, columns: int, post: Any, k: int) -> None:
+    """A block of one plane through a post Ramp into the output's dtype."""
+    a, b, lo, hi = post[k, 0], post[k, 1], post[k, 2], post[k, 3]
+    for r in range(rows):
+        y = np.uint64(y0 + r)
+        for i in range(columns):
+            v = a * values[np.uint64(r * columns + i)] + b
+            v = lo if v < lo else v
+            put(plane, (y, np.uint64(x0 + i)), hi if v > hi else v)
 
 
 @inline

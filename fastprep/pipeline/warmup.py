@@ -1,0 +1,78 @@
+"""warmup: kernels compiled before the first scan needs them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from fastprep.core.grid import Grid
+from fastprep.core.image import Image
+from fastprep.core.ramp import Ramp
+from fastprep.pipeline.pipeline import Pipeline
+from fastprep.pipeline.steps import CropOrPad, Deskew, MultiWindow, Resample, Step, Window
+
+#: As readers hand scans over, and as models want them.
+_SCANS = ("int16", "uint16", "uint8", "float32")
+_RESULTS = ("float32", "float16")
+#: Labels move by their width; the one-hot kernel knows their type.
+_LABELS = ("uint8", "int16", "int32")
+_SHAPE = (5, 6, 7)
+
+
+def warmup(progress: Callable[[str, float], None] | None = None) -> float:
+    """Compile what the presets and common dtypes need, into Numba's cache on disk.
+
+    Scans of int16, uint16, uint8 and float32 to float32 and float16 by every interpolation, labels of 1, 2 and 4 bytes;
+    anything else compiles at its first call. Takes a minute or two once, and a moment in every later process.
+
+    Parameters
+    ----------
+    progress : called after each job with what it compiled and the fraction done.
+
+    Returns
+    -------
+    Seconds it took.
+
+    Examples
+    --------
+    >>> seconds = warmup(lambda job, done: print(f"{done:4.0%} {job}"))  # doctest: +SKIP
+    """
+    start = time.perf_counter()
+    jobs = list(_jobs())
+    for i, (name, pipeline, image) in enumerate(jobs, 1):
+        pipeline(image)
+        if progress is not None:
+            progress(name, i / len(jobs))
+    return time.perf_counter() - start
+
+
+def _jobs() -> Iterator[tuple[str, Pipeline, Image]]:
+    # Sheared, so that a deskew is oblique; a resample is along the axes on any grid.
+    affine = np.eye(4)[[2, 1, 0, 3]]
+    affine[1, 0] = 0.3
+    grid = Grid(_SHAPE, affine)
+    for scan in _SCANS:
+        image = Image(np.zeros(_SHAPE, scan), grid, rescale=Ramp(1.0, -1.0))
+        for steps in _intensity(), *_spatial(("nearest", "linear", "cubic"), "nearest"):
+            for result in _RESULTS:
+                yield f"{scan} to {result}: {steps[0].name}", Pipeline(steps, dtype=result), image
+    for label in _LABELS:
+        image = Image(np.zeros(_SHAPE, label), grid, kind="label")
+        for order in ("nearest", "onehot"):
+            for steps in _spatial(("linear",), order):
+                yield f"{label} labels: {steps[0].name}", Pipeline(steps), image
+
+
+def _intensity() -> tuple[Step, ...]:
+    """A Ramp, channels, and a function that is no Ramp."""
+    return MultiWindow(("lung", "bone")), Window(40, 400, function="sigmoid")
+
+
+def _spatial(orders: tuple[str, ...], label_order: str) -> Iterator[tuple[Step, ...]]:
+    """A copy, and every interpolation along the axes and across them."""
+    yield (CropOrPad(_SHAPE[::-1]),)
+    for order in orders:
+        yield (Resample(spacing=(0.5, 0.5, 0.5), order=order, label_order=label_order),)
+        yield (Deskew(order=order, label_order=label_order),)

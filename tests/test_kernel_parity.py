@@ -1,0 +1,147 @@
+"""Kernels called with the same arguments on every backend: what operations never ask for is held here too."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+
+import numpy as np
+import pytest
+
+from fastprep import registry
+from fastprep.testing.assertions import assert_same
+from layouts import LAYOUTS, values
+
+KERNELS = sorted({name for row in registry.TABLE for name in row.kernels})
+INF = np.inf
+IDENTITY = np.array([[1.0, 0.0, -INF, INF]])
+CLIPPED = np.array([0.5, 3.0, -800.0, 900.0])
+TWO = np.array([[0.01, 1.0, 0.0, 6.0], [-2.0, 5.0, -INF, INF]])
+
+
+def load(backend, name):
+    return getattr(importlib.import_module(f"fastprep.kernels.{backend}.{name}"), name)
+
+
+def both(name, x, shape, dtype, *args, tolerance=5e-6):
+    """The CPU kernel's result against the reference's; every voxel of ``out`` must be written."""
+    outs = []
+    for backend, poison in (("reference", 1), ("cpu", 2)):
+        out = np.full(shape, poison, dtype)
+        before = x.tobytes()
+        load(backend, name)(x, out, *args)
+        assert x.tobytes() == before
+        outs.append(out)
+    assert_same(outs[1], outs[0], outs[0], tolerance=tolerance)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_one_signature(name):
+    assert inspect.signature(load("cpu", name)) == inspect.signature(load("reference", name))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("source", "dtype"), [("int16", "float32"), ("float32", "uint8"), ("float64", "float64")])
+def test_ramp(layout, source, dtype):
+    x = LAYOUTS[layout](values((3, 5, 7), source))
+    both("ramp", x, (2, 3, 5, 7), dtype, TWO)
+    both("ramp", x, (1, 3, 5, 7), dtype, np.array([[0.0, 4.0, -INF, INF]]))
+
+
+@pytest.mark.parametrize(("source", "dtype"), [("int16", "float32"), ("float32", "uint8"), ("float64", "float64")])
+def test_sigmoid(source, dtype):
+    steep = np.array([[0.01, 0.5, 0.0, 200.0], [5.0, -3.0, -7.0, 9.0]])
+    both("sigmoid", values((3, 5, 7), source), (2, 3, 5, 7), dtype, steep)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64"])
+def test_take(layout, dtype):
+    x = LAYOUTS[layout](values((2, 5, 6, 7), dtype))
+    rng = np.random.default_rng(1)
+    tables = [
+        (np.array([3, 3, -1, 0]), np.array([0, 0, 5, -1, 2]), np.array([-1, 2, 3, 4, -1, -1])),
+        (np.array([4]), np.arange(5, -1, -1), np.arange(6, -1, -1)),
+        (np.array([-1, -1]), np.array([1]), np.array([1, 2])),
+        (np.array([0, 1]), np.array([2, 3]), np.array([-1, -1, -1])),
+        tuple(rng.integers(-1, n, 8) for n in (5, 6, 7)),
+    ]
+    for index in tables:
+        both("take", x, (2, *map(len, index)), dtype, tuple(i.astype(np.int64) for i in index), 7.0, tolerance=0)
+
+
+def random_tables(shape, out_shape, taps, seed):
+    rng = np.random.default_rng(seed)
+    index = tuple(rng.integers(0, n, (t, m)) for n, m, t in zip(shape, out_shape, taps, strict=True))
+    weight = tuple(rng.uniform(-0.5, 1, (t, m)) for m, t in zip(out_shape, taps, strict=True))
+    weight = tuple(np.stack([1 - w[1], w[1]]) if len(w) == 2 else w / abs(w).sum(0) for w in weight)
+    return index, tuple(np.ones_like(w) if len(w) == 1 else w for w in weight)
+
+
+INSIDE = {
+    "all": [(0, 6), (0, 5), (0, 8)],
+    "middle": [(1, 4), (2, 5), (3, 7)],
+    "nothing": [(0, 6), (2, 2), (0, 8)],
+    "no plane": [(0, 0), (0, 5), (0, 8)],
+}
+
+
+@pytest.mark.parametrize("taps", [(1, 1, 1), (2, 2, 2), (2, 1, 5), (7, 2, 1), (4, 4, 4)])
+@pytest.mark.parametrize("inside", INSIDE)
+def test_resample(taps, inside):
+    x = values((2, 5, 6, 7), "int16")
+    index, weight = random_tables(x.shape[1:], (6, 5, 8), taps, sum(taps))
+    box = np.array(INSIDE[inside])
+    fill = np.array([-3.25, 7.0])
+    for pre in (IDENTITY[0], CLIPPED):
+        both("resample", x, (2, 2, 6, 5, 8), "float32", index, weight, box, False, pre, TWO, fill)
+    both("resample", x, (1, 2, 6, 5, 8), "float32", index, weight, box, False, IDENTITY[0], IDENTITY, fill[:1])
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 6, 7), (1, 1, 6, 7), (2, 23, 25, 22), (1, 2, 2, 2), (1, 30, 1, 40)])
+@pytest.mark.parametrize("inside", INSIDE)
+@pytest.mark.parametrize("dtype", ["int16", "float32"])
+def test_resample_with_prefilter(shape, inside, dtype):
+    x = values(shape, "int16")
+    index, weight = random_tables(x.shape[1:], (6, 5, 8), (4, 4, 4), 3)
+    fill = np.array([-3.25, 7.0])
+    out = (2, shape[0], 6, 5, 8)
+    # float32 is filled in place where it fits, integers through bands of rows.
+    both("resample", x, out, dtype, index, weight, np.array(INSIDE[inside]), True, CLIPPED, TWO, fill)
+
+
+@pytest.mark.parametrize("order", [0, 1, 3])
+@pytest.mark.parametrize("dtype", ["int16", "float32"])
+def test_warp(order, dtype):
+    x = values((2, 6, 7, 8), dtype)
+    rng = np.random.default_rng(order)
+    fill = np.array([-3.25, 7.0])
+    for k in range(3):
+        matrix = np.eye(4)
+        matrix[:3, :3] += rng.uniform(-0.4, 0.4, (3, 3))
+        matrix[:3, 3] = rng.uniform(-1.5, 1.5, 3)
+        for pre in (IDENTITY[0], CLIPPED):
+            both("warp", x, (2, 2, 5, 6, 9), "float32", matrix, order, pre, TWO, fill)
+        if k == 0:
+            both("warp", x, (1, 2, 5, 6, 9), dtype, matrix, order, IDENTITY[0], IDENTITY, fill[1:])
+    away = np.eye(4)
+    away[0, 3], away[0, 1] = 1e9, 0.1
+    both("warp", x, (2, 2, 5, 6, 9), "float32", away, order, CLIPPED, TWO, fill)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int16"])
+def test_onehot(layout, dtype):
+    x = LAYOUTS[layout]((values((2, 6, 7, 8), "uint8") % 9).astype(dtype))
+    matrix = np.array([[0.7, 0.1, -0.2, 0.3], [0.1, 0.9, 0.1, -0.6], [-0.1, 0.2, 0.8, 0.2], [0, 0, 0, 1]])
+    both("onehot", x, (2, 5, 6, 9), dtype, matrix, 1.0, tolerance=0)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "float32", "float16"])
+def test_bounds(layout, dtype):
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        x = LAYOUTS[layout]((rng.random((5, 6, 7)) > (0.985 if seed else 1)).astype(dtype))
+        here, there = load("cpu", "bounds")(x), load("reference", "bounds")(x)
+        assert here.dtype == there.dtype == np.int64 and np.array_equal(here, there)

@@ -1,0 +1,69 @@
+"""Peak memory of an operation: its input, its result, and a tenth."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+# Thread stacks, arena rounding and tables: what does not grow with the volume.
+SLACK = 2 << 20
+
+CALLS = {
+    "window": "fp.window(x, 40, 400)",
+    "window to uint8": "fp.window(x, 40, 400, out_range=(0, 255), dtype='uint8')",
+    "multi_window": "fp.multi_window(x, ['lung', 'bone', 'brain'])",
+    "flip": "fp.flip(x, (0, 2))",
+    "nearest": "fp.resample(x, one, (0.8, 0.9, 1.1), order='nearest')",
+    "linear finer": "fp.resample(x, one, (0.8, 0.9, 1.1))",
+    "linear coarser": "fp.resample(x, one, (2, 1.5, 1.5))",
+    "cubic finer": "fp.resample(x, one, (0.8, 0.9, 1.1), order='cubic')",
+    "cubic coarser": "fp.resample(x, one, (2, 1.5, 1.5), order='cubic')",
+    "cubic to int16": "fp.resample(x, one, (0.8, 0.9, 1.1), order='cubic', dtype='int16')",
+    "onehot": "fp.resample(x, one, (0.8, 0.9, 1.1), order='onehot')",
+    "antialias": "fp.resample(x, one, (2, 1.5, 1.5), antialias=True)",
+    "warp linear": "fp.warp(x, tilt, x.shape)",
+}
+
+PROGRAM = """
+import ctypes
+import json
+import numpy as np
+import fastprep as fp
+
+def status(key):
+    with open('/proc/self/status') as file:
+        return next(int(line.split()[1]) for line in file if line.startswith(key)) * 1024
+
+one = (1, 1, 1)
+tilt = np.eye(4)
+tilt[0, 1], tilt[1, 2] = 0.05, 0.1
+# Every compiled variant is loaded first: those for whole arrays and those for parts of them.
+for shape in ((5, 6, 7), (48, 64, 64)):
+    x = np.ones(shape, np.int16)
+    y = {call}
+del x, y
+ctypes.CDLL(None).malloc_trim(0)
+before = status('VmRSS')
+with open('/proc/self/clear_refs', 'w') as file:
+    file.write('5')
+x = np.ones((96, 256, 256), np.int16)
+y = {call}
+print(json.dumps([status('VmHWM') - before, x.nbytes, y.nbytes]))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peak memory is read from Linux's /proc")
+@pytest.mark.parametrize("name", CALLS)
+def test_peak(name, record_property):
+    program = PROGRAM.replace("{call}", CALLS[name])
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    if "clear_refs" in run.stderr:
+        pytest.skip("the peak cannot be reset here")
+    assert run.returncode == 0, run.stderr
+    peak, source, result = json.loads(run.stdout)
+    record_property("peak over input and output", peak / (source + result))
+    print(f"{name}: {peak / 2**20:.1f} MiB for {(source + result) / 2**20:.1f} MiB of input and output")  # noqa: T201
+    assert peak <= 1.1 * (source + result) + SLACK
