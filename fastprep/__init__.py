@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fastprep.core.index_map import IndexMap
     from fastprep.core.ramp import Ramp
     from fastprep.core.threads import set_num_threads
+    from fastprep.io import load, save
     from fastprep.ops.clip_hu import clip_hu
     from fastprep.ops.crop_or_pad import crop_or_pad
     from fastprep.ops.crop_to_mask import crop_to_mask
@@ -27,9 +28,37 @@ if TYPE_CHECKING:
     from fastprep.ops.rescale import rescale
     from fastprep.ops.warp import warp
     from fastprep.ops.window import window
+    from fastprep.pipeline import Pipeline
+    from fastprep.pipeline.warmup import warmup
     from fastprep.registry import which
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Grid",
+    "Image",
+    "IndexMap",
+    "Pipeline",
+    "Ramp",
+    "clip_hu",
+    "crop_or_pad",
+    "crop_to_mask",
+    "deskew",
+    "flip",
+    "invert",
+    "load",
+    "multi_window",
+    "reorient",
+    "resample",
+    "resample_to",
+    "rescale",
+    "save",
+    "set_num_threads",
+    "warmup",
+    "warp",
+    "which",
+    "window",
+]
 
 _HOME = {
     "Grid": "core.grid",
@@ -37,31 +66,25 @@ _HOME = {
     "IndexMap": "core.index_map",
     "Pipeline": "pipeline",
     "Ramp": "core.ramp",
+    "clip_hu": "ops.clip_hu",
+    "crop_or_pad": "ops.crop_or_pad",
+    "crop_to_mask": "ops.crop_to_mask",
+    "deskew": "ops.deskew",
+    "flip": "ops.flip",
+    "invert": "ops.invert",
     "load": "io",
+    "multi_window": "ops.multi_window",
+    "reorient": "ops.reorient",
+    "resample": "ops.resample",
+    "resample_to": "ops.resample_to",
+    "rescale": "ops.rescale",
     "save": "io",
     "set_num_threads": "core.threads",
     "warmup": "pipeline.warmup",
+    "warp": "ops.warp",
     "which": "registry",
-} | {
-    name: f"ops.{name}"
-    for name in (
-        "clip_hu",
-        "crop_or_pad",
-        "crop_to_mask",
-        "deskew",
-        "flip",
-        "invert",
-        "multi_window",
-        "reorient",
-        "resample",
-        "resample_to",
-        "rescale",
-        "warp",
-        "window",
-    )
+    "window": "ops.window",
 }
-
-__all__ = sorted(_HOME)  # noqa: PLE0605
 
 
 def __getattr__(name: str) -> Any:

@@ -74,4 +74,4 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 def mib(size: float) -> str:
     """Bytes as people say them."""
-    return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
+    return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:.{0 if size >= 2**23 else 1}f} MiB"

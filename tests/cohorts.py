@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dicom_files import ramp_volume, write_series
 
+from dicom_files import ramp_volume, write_series
 from fastprep.cli import main
 from fastprep.core.grid import Grid
 from fastprep.core.image import Image

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+import fastprep
 from cohorts import (
     SMALL,
     assert_whole,
@@ -26,8 +28,6 @@ from cohorts import (
     strict,
 )
 from dicom_files import ramp_volume, write_series
-
-import fastprep
 from fastprep.cohort import memory
 from fastprep.cohort.cases import find_cases
 from fastprep.cohort.notes import collected, routed
@@ -158,6 +158,7 @@ def test_labels_are_told_by_name_and_never_blended(tmp_path: Path) -> None:
     assert result.dtype == stored.dtype
     assert set(np.unique(result)) <= {0, *np.unique(stored)}
     assert strict(output / "a_seg.json")["intensity"]["clipped"] == []
+    assert run(tmp_path / "scans", output, text).count("ok") == 1, "the same file taken for an image"
 
 
 # Running -------------------------------------------------------------------------------------------------------------
@@ -457,6 +458,16 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path, number: signal.Signa
     assert 2 <= len(done) < 6
     summary = run(scans, output)
     assert (summary.count("unchanged"), summary.count("ok")) == (len(done), 6 - len(done))
+
+
+def test_a_fault_in_the_caller_ends_the_run_and_frees_the_folder(scans: Path, tmp_path: Path) -> None:
+    def broken(outcome: object) -> None:
+        raise RuntimeError("boom")
+
+    with pytest.raises(RuntimeError, match="boom"):
+        run(scans, tmp_path / "out", on_outcome=broken)
+    assert_whole(tmp_path / "out")
+    assert run(scans, tmp_path / "out").count("failed") == 0
 
 
 def test_cancelled_cases_are_neither_done_nor_failed(scans: Path, tmp_path: Path) -> None:

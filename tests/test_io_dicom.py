@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dicom_files import SAGITTAL, Dataset, pydicom, ramp_volume, save, slice_dataset, write_series
 
+from dicom_files import SAGITTAL, Dataset, pydicom, ramp_volume, save, slice_dataset, write_series
 from fastprep.core.errors import (
     ArgumentError,
     GantryTiltError,

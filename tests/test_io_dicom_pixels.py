@@ -7,6 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from dicom_files import (
     SYNTAX,
     Dataset,
@@ -21,9 +24,6 @@ from dicom_files import (
     slice_dataset,
     write_series,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
 from fastprep.core.errors import FastprepError, ReadError, SeriesError
 from fastprep.core.ramp import Ramp
 from fastprep.core.threads import thread_limit

@@ -7,8 +7,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from cohorts import nifti, program, records
 
+from cohorts import nifti, program, records
 from fastprep.cohort.cases import find_cases
 from fastprep.cohort.journal import Journal, locked
 from fastprep.cohort.outputs import prepare

@@ -205,9 +205,9 @@ def test_without_numba_reference_runs_and_says_so_once(monkeypatch: pytest.Monke
     registry._host_backend.cache_clear()
     monkeypatch.setattr(registry.importlib.util, "find_spec", lambda name: None)
     try:
-        with pytest.warns(RuntimeWarning, match="Numba is not installed") as caught:
+        with pytest.warns(RuntimeWarning, match="Numba is not installed"):
             assert which("window", np.zeros(2)).startswith("reference")
-            assert which("window", np.zeros(2)).startswith("reference")
-        assert len(caught) == 1
+        # A second warning would be an error here.
+        assert which("window", np.zeros(2)).startswith("reference")
     finally:
         registry._host_backend.cache_clear()

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cohorts import SMALL, cli, dicom, nifti, pipeline_file, strict
-from dicom_files import Dataset, Items, ramp_volume, write_series
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import fastprep
+from cohorts import SMALL, cli, dicom, nifti, pipeline_file, strict
+from dicom_files import Dataset, Items, ramp_volume, write_series
 from fastprep.cohort.cases import find_cases
 from fastprep.cohort.runner import run_cohort
 from fastprep.cohort.work import Settings
@@ -124,6 +124,14 @@ def test_nothing_finite_at_all_is_null(tmp_path: Path) -> None:
     save(Image(values, Grid.from_spacing(values.shape, (2, 1, 1))), tmp_path / "scans" / "a.nii.gz")
     stats = one(tmp_path / "scans", tmp_path / "out", "steps: []")["intensity"]["before"]
     assert stats == {"min": None, "max": None, "mean": None, "std": None, "nan": 120, "inf": 0}
+
+
+def test_a_scan_that_the_pipeline_is_not_made_for_is_doubted(tmp_path: Path) -> None:
+    (tmp_path / "scans").mkdir()
+    mri = np.random.default_rng(0).integers(300, 900, (6, 10, 9)).astype(np.int16)
+    save(Image(mri, Grid.from_spacing(mri.shape, (2, 1, 1))), tmp_path / "scans" / "t1.nii.gz")
+    (warning,) = one(tmp_path / "scans", tmp_path / "out")["warnings"]
+    assert warning.startswith("100.0% of the voxels are beyond the range")
 
 
 def test_channels_have_a_range_each(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from fastprep.cohort.cases import STATE
 from fastprep.core.errors import BusyError
+from fastprep.io._extras import require
 from fastprep.io.atomic import write_error
 
 Record = dict[str, Any]
@@ -59,14 +60,13 @@ def locked(output: Path) -> Iterator[None]:
     BusyError
         Another run holds it; the message says which process on which host.
     """
-    from filelock import FileLock, Timeout
-
+    filelock = require("filelock")
     state = output / STATE
     owner = state / "owner.json"
-    lock = FileLock(state / "lock", timeout=0)
+    lock = filelock.FileLock(state / "lock", timeout=0)
     try:
         lock.acquire()
-    except Timeout as error:
+    except filelock.Timeout as error:
         msg = f"{output}: another run is writing here ({_who(owner)}): wait for it or choose another folder"
         raise BusyError(msg) from error
     try:

@@ -14,6 +14,8 @@ from fastprep.pipeline.plan import Plan
 
 #: On top of the arrays: buffers of codecs, one plane per thread, the allocator's own.
 _OVERHEAD = 1.10
+#: What compiled kernels and codecs still take when they are loaded.
+_LIBRARIES = 256 << 20
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -32,9 +34,9 @@ def needed(scan: Description, plan: Plan) -> int:
 
 
 def available() -> int:
-    """Bytes that can be taken now without swapping, within this container's limit."""
+    """Bytes that cases can take now without swapping, within this container's limit."""
     psutil = require("psutil")
-    return min(int(psutil.virtual_memory().available), _cgroup_left())
+    return max(0, min(int(psutil.virtual_memory().available), _cgroup_left()) - _LIBRARIES)
 
 
 def peak_rss() -> int:

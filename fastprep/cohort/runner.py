@@ -34,7 +34,6 @@ class Outcome:
 
     case: Case
     status: Status
-    voxels: int = 0
     error: BaseException | None = None
 
     @property
@@ -123,19 +122,24 @@ class _Run:
         start = time.perf_counter()
         self.journal = Journal(self.settings.output)
         skipped = [list(entry) for entry in self.found.skipped]
-        self.journal.note({"run": {**self.settings.key, "cases": len(self.found.cases), "skipped": skipped}})
+        self.journal.note({"run": {"cases": len(self.found.cases), "skipped": skipped}})
         self.budget = memory.available() if self.memory_bytes is None else self.memory_bytes
         cores = num_threads()
         jobs = min(self.jobs or cores, max(1, len(self.found.cases)))
         self.threads = max(1, cores // jobs)
         waiting = deque(self.found.cases)
         with ThreadPoolExecutor(jobs, thread_name_prefix="fastprep-case") as pool:
-            while (waiting and not self.stop.is_set()) or self.running:
-                while waiting and not self.stop.is_set() and len(self.running) < jobs:
-                    if not self._start(waiting[0], pool):
-                        break
-                    waiting.popleft()
-                self._collect()
+            try:
+                while (waiting and not self.stop.is_set()) or self.running:
+                    while waiting and not self.stop.is_set() and len(self.running) < jobs:
+                        if not self._start(waiting[0], pool):
+                            break
+                        waiting.popleft()
+                    self._collect()
+            except BaseException:
+                # Leaving the pool waits for the cases at work: let them end early.
+                self.stop.set()
+                raise
         failures = self._write_failures()
         seconds = time.perf_counter() - start
         total = len(self.found.cases)
@@ -147,15 +151,16 @@ class _Run:
         try:
             with collected():  # the reader will give the same warnings again
                 done = may_be_done(case, self.settings, record)
-                if done and record is not None and record["stamp"] == stamp(case):
-                    self._end(Outcome(case, "unchanged"))
-                    return True
-                need = plan_case(case, self.settings)[1]
+                same = done and record is not None and record["stamp"] == stamp(case)
+                need = 0 if same else plan_case(case, self.settings)[1]
             if need > self.budget:
                 msg = f"needs {need / 2**30:.2f} GiB of memory; {self.budget / 2**30:.2f} GiB are free"
                 raise TooLargeError(msg)
         except Exception as error:
             self._end(self._failed(case, error))
+            return True
+        if same:
+            self._end(Outcome(case, "unchanged"))
             return True
         if self.running and sum(self.running.values()) + need > self.budget:
             return False
@@ -173,7 +178,7 @@ class _Run:
                     return Outcome(case, "unchanged")
                 record = process(case, self.settings, Clock(self._check))
                 self.journal.append(case.id, record)
-            return Outcome(case, "ok", record["voxels"])
+            return Outcome(case, "ok")
         except Cancelled as error:
             return Outcome(case, "cancelled", error=error)
         except Exception as error:

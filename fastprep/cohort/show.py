@@ -54,7 +54,7 @@ def forecast(found: Found, settings: Settings) -> tuple[list[tuple[str, ...]], i
             todo = "nothing, unchanged" if same and may_be_done(case, settings, record) else "prepare"
         channels = (plan.channels,) if plan.channels else ()
         shapes = (_times(plan.source.shape), _times((*channels, *plan.grid.shape)))
-        rows.append((case.id, *shapes, f"{need / 2**20:.0f} MiB", todo))
+        rows.append((case.id, *shapes, f"{need / 2**20:.1f} MiB", todo))
     return rows, refused
 
 

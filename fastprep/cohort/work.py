@@ -9,8 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fastprep.cohort.cases import Case
 from fastprep.cohort.notes import collected
 from fastprep.cohort.outputs import write_text
@@ -41,8 +39,7 @@ class Settings:
     irregular: Irregular = "refuse"
     overwrite: bool = False
 
-    @property
-    def key(self) -> dict[str, str]:
+    def key(self, case: Case) -> dict[str, str]:
         """All that decides an output besides its input: where it differs, the case is done again."""
         import fastprep
 
@@ -51,6 +48,7 @@ class Settings:
             "version": fastprep.__version__,
             "format": self.format,
             "irregular": self.irregular,
+            "kind": case.kind,
         }
 
     def target(self, case: Case) -> Path:
@@ -117,17 +115,16 @@ def process(case: Case, settings: Settings, clock: Clock) -> dict[str, Any]:
         write_text(settings.sidecar(case), to_json(record))
     return {
         "status": "ok",
-        "key": settings.key,
+        "key": settings.key(case),
         "stamp": before,
         "source": made_from["sha256"],
         "output": fingerprint(settings.target(case)),
-        "voxels": int(np.prod(scan.image.array.shape)),
     }
 
 
 def may_be_done(case: Case, settings: Settings, record: dict[str, Any] | None) -> bool:
     """True when a record says the case was done this way and both files are still there, whole."""
-    if record is None or settings.overwrite or record.get("status") != "ok" or record.get("key") != settings.key:
+    if record is None or settings.overwrite or record.get("status") != "ok" or record.get("key") != settings.key(case):
         return False
     return settings.sidecar(case).is_file() and fingerprint(settings.target(case)) == record["output"]
 

@@ -17,6 +17,8 @@ _SNAP = 9
 _POLE = math.sqrt(3.0) - 2.0
 #: |pole| ** 20 is 4e-12.
 _PREFILTER_RADIUS = 20
+#: Full width at half maximum of a Gaussian of sigma 1.
+_FWHM = 2 * math.sqrt(2 * math.log(2))
 
 
 class Taps(NamedTuple):
@@ -41,13 +43,10 @@ def axis_taps(scale: float, offset: float, m: int, n: int, *, order: int, antial
     inside = np.flatnonzero((at >= -0.5) & (at < n - 0.5))
     start, stop = (int(inside[0]), int(inside[-1]) + 1) if inside.size else (0, 0)
     index, weight = _interpolate(at, n, order)
-    step = abs(scale)
-    if antialias and step > 1 and order != 0:
-        if order == 3:
-            index, weight = _convolve(index, weight, n, _spline_prefilter(), mirror=True)
-        index, weight = _convolve(
-            index, weight, n, _gaussian(math.sqrt(step**2 - 1) / (2 * math.sqrt(2 * math.log(2))))
-        )
+    if antialias and order == 3:
+        index, weight = _convolve(index, weight, n, _spline_prefilter(), mirror=True)
+    if antialias and order != 0 and abs(scale) > 1:
+        index, weight = _convolve(index, weight, n, _gaussian(math.sqrt(scale**2 - 1) / _FWHM))
     return Taps(index, weight, start, stop)
 
 

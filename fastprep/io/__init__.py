@@ -120,7 +120,8 @@ def save(image: Image, path: str | os.PathLike[str]) -> None:
 
         write_png(image, path)
     else:
-        raise WriteError(f"{os.fspath(path)}: unknown suffix {suffix!r}: expected {WRITABLE}")
+        msg = f"{os.fspath(path)}: unknown suffix {suffix!r}: expected {WRITABLE}"
+        raise WriteError(msg)
 
 
 def _suffix(path: str | os.PathLike[str]) -> str:
@@ -135,9 +136,11 @@ def _format(path: str | os.PathLike[str]) -> str:
         with open(path, "rb") as file:
             start = file.read(352)
     except FileNotFoundError as error:
-        raise ReadError(f"no such file or folder: {os.fspath(path)}") from error
+        msg = f"no such file or folder: {os.fspath(path)}"
+        raise ReadError(msg) from error
     except OSError as error:
-        raise ReadError(f"{os.fspath(path)}: {error.strerror}") from error
+        msg = f"{os.fspath(path)}: {error.strerror}"
+        raise ReadError(msg) from error
     for magic, form in _BY_START:
         if start.startswith(magic):
             return form
@@ -147,5 +150,6 @@ def _format(path: str | os.PathLike[str]) -> str:
         return "nifti"
     form = _BY_SUFFIX.get(_suffix(path), "")
     if not form:
-        raise ReadError(f"{os.fspath(path)}: unknown format: expected {READABLE}")
+        msg = f"{os.fspath(path)}: unknown format: expected {READABLE}"
+        raise ReadError(msg)
     return form

@@ -1,7 +1,7 @@
 """The gzip codec of .nii.gz: ISA-L, in pieces on every thread, joined into one ordinary gzip member.
 
-Measured on 2 cores (seconds, 1 thread / 2 threads, compressed size as a share of the raw one). "windowed" is a chest CT at
-1 mm windowed to [0, 1] (288x320x320 float32, 118 MB); "CT" the same scan as stored (148x512x512 int16, 78 MB).
+Measured on 2 cores (seconds, 1 thread / 2 threads, compressed size as a share of the raw one). "windowed" is a chest
+CT at 1 mm windowed to [0, 1] (288x320x320 float32, 118 MB); "CT" the same scan as stored (148x512x512 int16, 78 MB).
 
     codec        level   windowed                CT
     isal           1     0.20 / 0.14   85 %      0.23 / 0.11   65 %
@@ -51,7 +51,8 @@ def open_gzip(path: str) -> Iterator[Any]:
         with igzip.open(path, "rb") as stream:
             yield stream
     except (EOFError, isal.error) as error:
-        raise OSError(f"broken gzip stream: {error}") from error
+        msg = f"broken gzip stream: {error}"
+        raise OSError(msg) from error
 
 
 def check_level(level: int) -> None:

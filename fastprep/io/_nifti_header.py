@@ -37,23 +37,24 @@ def read_header(stream: Any, name: str) -> Any:
     """The nibabel header at the start of ``stream``, either version and byte order, or ReadError."""
     nibabel = require("nibabel")
     start = stream.read(4)
-    for order, endianness in (("little", "<"), ("big", ">")):
-        size = int.from_bytes(start, order)  # type: ignore[arg-type]
-        if size in _MAGIC:
-            break
-    else:
+    sizes = {"<": int.from_bytes(start, "little"), ">": int.from_bytes(start, "big")}
+    endianness = next((e for e, size in sizes.items() if size in _MAGIC), None)
+    if endianness is None:
         msg = f"{name}: not a NIfTI file" if start else f"{name}: empty file"
         raise ReadError(msg)
+    size = sizes[endianness]
     block = start + stream.read(size - 4)
     if len(block) < size:
-        raise ReadError(f"{name}: truncated inside the header, {len(block)} of {size} bytes")
+        msg = f"{name}: truncated inside the header, {len(block)} of {size} bytes"
+        raise ReadError(msg)
     kind = nibabel.Nifti1Header if size == 348 else nibabel.Nifti2Header
     header = kind(block, endianness=endianness, check=False)
     magic = block[344:348] if size == 348 else block[4:12]
     if magic in (b"ni1\0", b"ni2\0\r\n\x1a\n"):
         raise ReadError(PAIR.format(name))
     if magic != _MAGIC[size]:
-        raise ReadError(f"{name}: not a NIfTI file: magic is {magic!r}, expected {_MAGIC[size]!r}")
+        msg = f"{name}: not a NIfTI file: magic is {magic!r}, expected {_MAGIC[size]!r}"
+        raise ReadError(msg)
     return header
 
 
@@ -61,18 +62,22 @@ def layout_of(header: Any, name: str) -> Layout:
     """How the voxels lie; ReadError where the words make no sense, DTypeError for numbers without an order."""
     count = int(header["dim"][0])
     if not 2 <= count <= 7:
-        raise ReadError(f"{name}: dim[0]={count}: expected 2 to 7 dimensions")
+        msg = f"{name}: dim[0]={count}: expected 2 to 7 dimensions"
+        raise ReadError(msg)
     dims = [int(n) for n in header["dim"][1 : count + 1]]
     if min(dims) < 1:
-        raise ReadError(f"{name}: dim={dims}: expected sizes of at least 1")
+        msg = f"{name}: dim={dims}: expected sizes of at least 1"
+        raise ReadError(msg)
     code = int(header["datatype"])
     if code in _REFUSED:
         msg = f"{name}: holds {_REFUSED[code]} voxels: expected real numbers of up to 64 bits"
         raise DTypeError(msg)
     if code not in DTYPES:
-        raise ReadError(f"{name}: datatype={code}: not a type of the NIfTI standard")
+        msg = f"{name}: datatype={code}: not a type of the NIfTI standard"
+        raise ReadError(msg)
     offset, smallest = float(header["vox_offset"]), int(header["sizeof_hdr"])
     if not (smallest <= offset < 2**53 and offset.is_integer()):
-        raise ReadError(f"{name}: vox_offset={offset}: expected a whole number of at least {smallest}")
+        msg = f"{name}: vox_offset={offset}: expected a whole number of at least {smallest}"
+        raise ReadError(msg)
     dtype = np.dtype(DTYPES[code]).newbyteorder(header.endianness)
     return Layout(tuple(reversed(dims)), dtype, int(offset))

@@ -24,12 +24,14 @@ def check_png(data: bytes, name: str) -> None:
     """
     width, height, bits, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
     if bits == 16 and colour != 0:
-        raise ReadError(f"{name}: 16-bit PNG with colour or alpha: expected 8-bit, or 16-bit grayscale")
+        msg = f"{name}: 16-bit PNG with colour or alpha: expected 8-bit, or 16-bit grayscale"
+        raise ReadError(msg)
     expected = _stream_length(width, height, bits * _CHANNELS[colour], bool(interlaced))
     # Corruption raises zlib.error here: Pillow also ignores the stream's own checksum.
     found = len(zlib.decompressobj().decompress(_stream(data), expected + 1))
     if found < expected:
-        raise ReadError(f"{name}: truncated: {found} of {expected} bytes of pixels")
+        msg = f"{name}: truncated: {found} of {expected} bytes of pixels"
+        raise ReadError(msg)
 
 
 def _stream(data: bytes) -> bytes:

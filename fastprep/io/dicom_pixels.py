@@ -10,6 +10,7 @@ every codec DICOM needs. The whole read of those 148 slices, headers to HU, take
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
@@ -24,6 +25,7 @@ from fastprep.io.dicom_header import DEFLATED, Header
 _Array = npt.NDArray[Any]
 _NATIVE = {"", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"}
 _RLE = "1.2.840.10008.1.2.5"
+_RLE_HEADER = 64
 _CODECS = {
     "1.2.840.10008.1.2.4.50": "jpeg8",
     "1.2.840.10008.1.2.4.51": "jpeg8",
@@ -208,11 +210,21 @@ def _by_table(table: memoryview, starts: list[int], count: int) -> list[int]:
     return [*firsts[1:], len(starts)] if firsts == sorted(set(firsts)) else []
 
 
+def _check_rle(data: bytes | memoryview) -> None:
+    """DICOM PS3.5 G.5: 1 to 15 segments, the first at 64, offsets rising. The codec trusts these and reads beyond."""
+    count, *offsets = struct.unpack_from("<16I", data) if len(data) >= _RLE_HEADER else (0,)
+    used = offsets[:count]
+    if not 1 <= count <= 15 or used[0] != _RLE_HEADER or used != sorted(set(used)) or used[-1] >= len(data):
+        msg = f"RLE header of {count} segments at {used}: broken"
+        raise ValueError(msg)
+
+
 def _decoder(header: Header, threads: int) -> Callable[[bytes | memoryview, _Array], None]:
     codecs = require("imagecodecs")
     if header.syntax == _RLE:
 
         def unpack(data: bytes | memoryview, out: _Array) -> None:
+            _check_rle(data)
             plain = codecs.dicomrle_decode(data, out.dtype.newbyteorder("<"))
             out[...] = np.frombuffer(plain, out.dtype.newbyteorder("<")).reshape(out.shape)
 

@@ -82,10 +82,12 @@ def read_nifti(
     except FastprepError:
         raise
     except FileNotFoundError as error:
-        raise ReadError(f"no such file or folder: {name}") from error
+        msg = f"no such file or folder: {name}"
+        raise ReadError(msg) from error
     except (OSError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise ReadError(f"{name}: {reason}") from error
+        msg = f"{name}: {reason}"
+        raise ReadError(msg) from error
 
 
 def describe_nifti(
@@ -104,7 +106,8 @@ def describe_nifti(
     except FastprepError:
         raise
     except OSError as error:
-        raise ReadError(f"{name}: {error.strerror or error}") from error
+        msg = f"{name}: {error.strerror or error}"
+        raise ReadError(msg) from error
     return grid, layout.shape, layout.dtype.newbyteorder("="), _ramp(header, name)
 
 
@@ -126,7 +129,8 @@ def _described(stream: Any, name: str, source: AffineSource) -> tuple[Any, Layou
     try:
         grid = Grid(layout.shape[len(layout.shape) - ndim :], world[:, _COLUMNS[ndim]])
     except GeometryError as error:
-        raise GeometryError(f"{name}: {error}") from error
+        msg = f"{name}: {error}"
+        raise GeometryError(msg) from error
     return header, layout, grid
 
 
@@ -135,14 +139,16 @@ def _refuse_larger_than(most_bytes: int, layout: Layout, name: str) -> None:
         msg = f"{name}: truncated: shape {layout.shape} of {layout.dtype.name} needs more bytes than the file can hold"
         raise ReadError(msg)
     if layout.nbytes > physical_memory():
-        raise ReadError(f"{name}: {layout.nbytes} bytes of voxels: more than the memory of this machine")
+        msg = f"{name}: {layout.nbytes} bytes of voxels: more than the memory of this machine"
+        raise ReadError(msg)
 
 
 def _voxels(stream: Any, layout: Layout, position: int, name: str) -> npt.NDArray[Any]:
     while position < layout.offset:
         skipped = len(stream.read(min(layout.offset - position, 1 << 20)))
         if not skipped:
-            raise ReadError(f"{name}: truncated before the voxels, at byte {position} of {layout.offset}")
+            msg = f"{name}: truncated before the voxels, at byte {position} of {layout.offset}"
+            raise ReadError(msg)
         position += skipped
     array = np.empty(layout.shape, layout.dtype)
     view = array.reshape(-1).view(np.uint8).data
@@ -150,7 +156,8 @@ def _voxels(stream: Any, layout: Layout, position: int, name: str) -> npt.NDArra
     while filled < len(view):
         count = stream.readinto(view[filled:])
         if not count:
-            raise ReadError(f"{name}: truncated: {filled} of {len(view)} bytes of voxels")
+            msg = f"{name}: truncated: {filled} of {len(view)} bytes of voxels"
+            raise ReadError(msg)
         filled += count
     if array.dtype.isnative:
         return array
@@ -162,7 +169,8 @@ def _ramp(header: Any, name: str) -> Ramp:
     if slope == 0 or np.isnan(slope):
         return Ramp()
     if not (np.isfinite(slope) and np.isfinite(inter)):
-        raise ReadError(f"{name}: scl_slope={slope}, scl_inter={inter}: expected finite numbers")
+        msg = f"{name}: scl_slope={slope}, scl_inter={inter}: expected finite numbers"
+        raise ReadError(msg)
     return Ramp(slope, inter)
 
 
@@ -182,7 +190,8 @@ def _rescaled(array: npt.NDArray[Any], ramp: Ramp, name: str) -> npt.NDArray[Any
     try:
         run_slabs(work, array.size, smallest=_PIECE)
     except FloatingPointError as error:
-        raise ReadError(f"{name}: scl_slope={ramp.a} and scl_inter={ramp.b} leave the range of float32") from error
+        msg = f"{name}: scl_slope={ramp.a} and scl_inter={ramp.b} leave the range of float32"
+        raise ReadError(msg) from error
     return out.reshape(array.shape)
 
 
@@ -238,7 +247,8 @@ def _storable(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     elif dtype == np.float16:
         dtype = np.dtype(np.float32)
     elif f"{dtype.kind}{dtype.itemsize}" not in DTYPES.values():
-        raise DTypeError(f"dtype={dtype}: expected bool, an integer or a float of up to 64 bits")
+        msg = f"dtype={dtype}: expected bool, an integer or a float of up to 64 bits"
+        raise DTypeError(msg)
     return np.ascontiguousarray(array, dtype=dtype.newbyteorder("<"))
 
 
@@ -249,7 +259,8 @@ def _new_header(image: Image, array: npt.NDArray[Any]) -> Any:
         msg = f"array of shape {array.shape}: NIfTI holds one 2-D picture, or volumes of 3 to 7 non-empty dimensions"
         raise ShapeError(msg)
     if ramp != Ramp(ramp.a, ramp.b):
-        raise ArgumentError(f"image.rescale={ramp}: NIfTI stores a slope and an intercept, no bounds")
+        msg = f"image.rescale={ramp}: NIfTI stores a slope and an intercept, no bounds"
+        raise ArgumentError(msg)
     large = max(array.shape) > _LARGEST_NIFTI1_DIM
     header = (nibabel.Nifti2Header if large else nibabel.Nifti1Header)(endianness="<")
     affine = grid.affine[:, _COLUMNS[grid.ndim]]

@@ -66,12 +66,15 @@ def read_picture(
     except FastprepError:
         raise
     except FileNotFoundError as error:
-        raise ReadError(f"no such file or folder: {name}") from error
+        msg = f"no such file or folder: {name}"
+        raise ReadError(msg) from error
     except image_module.UnidentifiedImageError as error:
-        raise ReadError(f"{name}: {'not a PNG or JPEG picture' if data else 'empty file'}") from error
+        msg = f"{name}: {'not a PNG or JPEG picture' if data else 'empty file'}"
+        raise ReadError(msg) from error
     # Pillow's decoders answer broken bytes with almost any exception.
     except Exception as error:
-        raise ReadError(f"{name}: {error or type(error).__name__}") from error
+        msg = f"{name}: {error or type(error).__name__}"
+        raise ReadError(msg) from error
     return Image(array, Grid.from_spacing(array.shape, steps), kind=kind)
 
 
@@ -87,15 +90,18 @@ def describe_picture(path: str | os.PathLike[str]) -> tuple[Grid, np.dtype[Any]]
         raise
     except Exception as error:
         reason = error if os.path.getsize(name) else "empty file"
-        raise ReadError(f"{name}: {reason}") from error
+        msg = f"{name}: {reason}"
+        raise ReadError(msg) from error
 
 
 def _refuse_unfit(picture: Any, name: str) -> None:
     width, height = picture.size
     if width * height > MAX_PIXELS:
-        raise ReadError(f"{name}: {width} x {height} pixels: expected at most {MAX_PIXELS}")
+        msg = f"{name}: {width} x {height} pixels: expected at most {MAX_PIXELS}"
+        raise ReadError(msg)
     if picture.format == "PNG" and getattr(picture, "n_frames", 1) > 1:
-        raise ReadError(f"{name}: an animation of {picture.n_frames} frames: expected one picture")
+        msg = f"{name}: an animation of {picture.n_frames} frames: expected one picture"
+        raise ReadError(msg)
 
 
 def _gray(picture: Any, name: str) -> npt.NDArray[Any]:
@@ -106,12 +112,15 @@ def _gray(picture: Any, name: str) -> npt.NDArray[Any]:
     if picture.mode in ("L", "1") and "transparency" not in picture.info:
         return np.array(picture.convert("L"))
     if picture.mode not in ("L", "1", "LA", "P", "PA", "RGB", "RGBA"):
-        raise ReadError(f"{name}: colour mode {picture.mode}: expected a grayscale picture")
+        msg = f"{name}: colour mode {picture.mode}: expected a grayscale picture"
+        raise ReadError(msg)
     colours = np.asarray(picture.convert("RGBA"))
     if colours[..., 3].min() < 255:
-        raise ReadError(f"{name}: has translucent pixels: expected an opaque grayscale picture")
+        msg = f"{name}: has translucent pixels: expected an opaque grayscale picture"
+        raise ReadError(msg)
     if not np.array_equal(colours[..., 0], colours[..., 1]) or not np.array_equal(colours[..., 0], colours[..., 2]):
-        raise ReadError(f"{name}: a colour picture: expected grayscale, or colour channels that are equal")
+        msg = f"{name}: a colour picture: expected grayscale, or colour channels that are equal"
+        raise ReadError(msg)
     return np.ascontiguousarray(colours[..., 0])
 
 
@@ -153,13 +162,16 @@ def write_png(image: Image, path: str | os.PathLike[str]) -> None:
     """
     array = host_array(image)
     if array.ndim != 2:
-        raise ShapeError(f"array of shape {array.shape}: a PNG holds one 2-D picture")
+        msg = f"array of shape {array.shape}: a PNG holds one 2-D picture"
+        raise ShapeError(msg)
     if not image.rescale.is_identity:
-        raise ArgumentError(f"image.rescale={image.rescale}: apply it first, a PNG cannot hold it")
+        msg = f"image.rescale={image.rescale}: apply it first, a PNG cannot hold it"
+        raise ArgumentError(msg)
     if array.dtype == np.bool_:
         array = array.astype(np.uint8)
     if array.dtype.kind != "u" or array.dtype.itemsize > 2:
-        raise DTypeError(f"dtype={array.dtype}: a PNG holds uint8, uint16 or bool")
+        msg = f"dtype={array.dtype}: a PNG holds uint8, uint16 or bool"
+        raise DTypeError(msg)
     native = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
     down, across = (max(1, round(1000 / step)) * 0.0254 for step in image.spacing)
     picture = require("PIL.Image").fromarray(native)

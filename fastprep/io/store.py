@@ -71,17 +71,21 @@ def read_npy(path: str | os.PathLike[str], *, spacing: tuple[float, ...] | None 
         # Mapping first: it checks the header's size against the file's before any memory is taken.
         mapped = np.lib.format.open_memmap(name, mode="r")
         if mapped.nbytes > physical_memory():
-            raise ReadError(f"{name}: {mapped.nbytes} bytes: more than the memory of this machine")
+            msg = f"{name}: {mapped.nbytes} bytes: more than the memory of this machine"
+            raise ReadError(msg)
         array = np.array(_numbers(mapped), dtype=mapped.dtype.newbyteorder("="), order="C", subok=False)
     except FastprepError:
         raise
     except FileNotFoundError as error:
-        raise ReadError(f"no such file or folder: {name}") from error
+        msg = f"no such file or folder: {name}"
+        raise ReadError(msg) from error
     # A broken header reaches NumPy's parser, which raises almost anything.
     except Exception as error:
-        raise ReadError(f"{name}: {error}") from error
+        msg = f"{name}: {error}"
+        raise ReadError(msg) from error
     if array.ndim < len(spacing):
-        raise GeometryError(f"{name}: spacing={spacing}: the array has only {array.ndim} axes")
+        msg = f"{name}: spacing={spacing}: the array has only {array.ndim} axes"
+        raise GeometryError(msg)
     return Image(array, Grid.from_spacing(array.shape[-len(spacing) :], spacing), kind=kind)
 
 
@@ -100,7 +104,8 @@ def write_zarr(image: Image, path: str | os.PathLike[str]) -> None:
     """
     array = _physical(image)
     if os.path.lexists(path) and not os.path.isfile(os.path.join(path, "zarr.json")):
-        raise WriteError(f"{os.fspath(path)}: exists and is not a Zarr folder: it is left alone")
+        msg = f"{os.fspath(path)}: exists and is not a Zarr folder: it is left alone"
+        raise WriteError(msg)
     zarr, codecs = require("zarr"), require("zarr.codecs")
     space = image.grid.shape
     leading = (1,) * (array.ndim - len(space))
@@ -140,16 +145,19 @@ def read_zarr(path: str | os.PathLike[str]) -> Image:
         source = zarr.open_array(name, mode="r")
         attributes = dict(source.attrs)
         if "affine" not in attributes:
-            raise GeometryError(f"{name}: no affine attribute: not written by fastprep")
+            msg = f"{name}: no affine attribute: not written by fastprep"
+            raise GeometryError(msg)
         _refuse_missing_files(source, name)
         if source.nbytes > physical_memory():
-            raise ReadError(f"{name}: {source.nbytes} bytes: more than the memory of this machine")
+            msg = f"{name}: {source.nbytes} bytes: more than the memory of this machine"
+            raise ReadError(msg)
         return _image(np.asarray(source[...]), attributes)
     except FastprepError as error:
         raise error if str(error).startswith(name) else type(error)(f"{name}: {error}") from error
     # Zarr and its codecs answer a broken store with almost any exception.
     except Exception as error:
-        raise ReadError(f"{name}: {error or type(error).__name__}") from error
+        msg = f"{name}: {error or type(error).__name__}"
+        raise ReadError(msg) from error
 
 
 def _refuse_missing_files(source: Any, name: str) -> None:
@@ -158,18 +166,21 @@ def _refuse_missing_files(source: Any, name: str) -> None:
     expected = math.prod(-(-n // step) for n, step in zip(source.shape, steps, strict=True))
     present = sum(len(files) for _, _, files in os.walk(Path(name, "c")))
     if present != expected:
-        raise ReadError(f"{name}: holds {present} of its {expected} files of voxels")
+        msg = f"{name}: holds {present} of its {expected} files of voxels"
+        raise ReadError(msg)
 
 
 def _physical(image: Image) -> Any:
     if not image.rescale.is_identity:
-        raise ArgumentError(f"image.rescale={image.rescale}: apply it first, only NIfTI can hold it")
+        msg = f"image.rescale={image.rescale}: apply it first, only NIfTI can hold it"
+        raise ArgumentError(msg)
     return _numbers(host_array(image))
 
 
 def _numbers(array: Any) -> Any:
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
-        raise DTypeError(f"dtype={array.dtype}: expected bool, an integer or a float of up to 64 bits")
+        msg = f"dtype={array.dtype}: expected bool, an integer or a float of up to 64 bits"
+        raise DTypeError(msg)
     return array
 
 

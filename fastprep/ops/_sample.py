@@ -153,6 +153,9 @@ class _Job:
     def _separable(self, like_x: Any, axis_order: tuple[int, ...]) -> None:
         order3 = axis_order if len(axis_order) == 3 else (0, *(a + 1 for a in axis_order))
         x = self.x.transpose(0, *(a + 1 for a in order3))
+        scales = [abs(self.matrix[source, axis]) for axis, source in enumerate(order3)]
+        # Where nothing gets coarser there is nothing to blur, and the recursive prefilter is the faster one.
+        self.antialias = self.antialias and max(scales) > 1
         taps = [self._taps(source, axis, x.shape[axis + 1]) for axis, source in enumerate(order3)]
         if self.copies:
             index = tuple(_table(t) for t in taps)
@@ -161,7 +164,7 @@ class _Job:
         inside = np.array([(t.start, t.stop) for t in taps], dtype=np.int64)
         index = tuple(t.index for t in taps)
         weight = tuple(t.weight for t in taps)
-        prefilter = self.order == 3 and index[0].shape[0] == index[1].shape[0] == index[2].shape[0] == 4
+        prefilter = self.order == 3 and not self.antialias
         kernel("resample", like_x)(x, self.out, index, weight, inside, prefilter, self.pre, self.post, self.outside)
 
     def _taps(self, source: int, axis: int, n: int) -> Taps:

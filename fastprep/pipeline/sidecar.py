@@ -24,6 +24,8 @@ from fastprep.pipeline.statistics import Limits, Statistics
 
 #: Raised when a key changes its meaning or goes away.
 FORMAT = 1
+#: Air below a window is most of many scans; nearly all voxels beyond it, or half of them above, is a mistake.
+_DOUBTFUL = 0.99
 # JSON escapes line breaks in strings, so this meets no text.
 _NUMBERS = re.compile(r"\[\n\s+[-\d.eE+]+(,\n\s+[-\d.eE+]+)*\n\s+\]")
 
@@ -55,6 +57,7 @@ def sidecar(
     statistics : of ``before.array`` counted against ``limits`` in its stored units, and of ``after.array``.
     packages : distributions besides the core's whose versions matter.
     """
+    clipped = _clipped(before, limits, statistics[0])
     record = {
         "format": FORMAT,
         "sources": list(sources),
@@ -70,9 +73,9 @@ def sidecar(
         "intensity": {
             "before": statistics[0].to_dict(before.rescale),
             "after": statistics[1].to_dict(),
-            "clipped": _clipped(before, limits, statistics[0]),
+            "clipped": clipped,
         },
-        "warnings": list(dict.fromkeys(warnings)),
+        "warnings": list(dict.fromkeys([*warnings, *_doubts(clipped)])),
         "seconds": {name: round(value, 6) for name, value in seconds.items()},
         "threads": threads,
         "versions": versions(packages),
@@ -128,6 +131,15 @@ def _clipped(before: Image, limits: Sequence[Limits], counted: Statistics) -> li
         share = {"fraction_below": below / total, "fraction_above": above / total}
         rows.append({"low": round(low, 6), "high": round(high, 6), **share})
     return rows
+
+
+def _doubts(clipped: Sequence[Mapping[str, float]]) -> list[str]:
+    """Words for a scan that hardly meets any range of the pipeline, as an MRI that is taken for a CT."""
+    above = min((row["fraction_above"] for row in clipped), default=0.0)
+    both = min((row["fraction_below"] + row["fraction_above"] for row in clipped), default=0.0)
+    if max(2 * above, both) < _DOUBTFUL:
+        return []
+    return [f"{both:.1%} of the voxels are beyond the range that the pipeline keeps: is it made for this scan?"]
 
 
 def _plain(value: Any) -> Any:

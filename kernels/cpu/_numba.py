@@ -81,7 +81,7 @@ def as_compute(ramps: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> npt.NDAr
     return np.ascontiguousarray(ramps, dtype=dtype)
 
 
-def put(out: Any, i: int, value: Any) -> None:
+def put(out: Any, i: Any, value: Any) -> None:
     """``out[i] = value``: integers round half to even and saturate, NaN becomes 0."""
     msg = "compiled code only"
     raise AssertionError(msg)

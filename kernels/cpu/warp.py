@@ -39,7 +39,8 @@ def warp(
     ``-0.5 <= index < n - 0.5`` on every axis: there nearest and linear clamp to the edge voxel and cubic
     mirrors; elsewhere ``out[k]`` is ``outside[k]``. Order 0 without Ramps copies values exactly.
     """
-    if order == 0 and len(post) == 1 and x.dtype == out.dtype and _is_identity(pre) and _is_identity(post[0]):
+    same = x.dtype.newbyteorder("=") == out.dtype
+    if order == 0 and len(post) == 1 and same and _is_identity(pre) and _is_identity(post[0]):
         _copy_nearest(x, out[0], matrix, outside[0])
         return
     if out.dtype == np.float16:
