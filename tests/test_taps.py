@@ -92,7 +92,9 @@ def test_cubic_reproduces_cubics_away_from_borders(
 def test_whole_voxels_are_copied(n: int, m: int, order: int, antialias: bool) -> None:
     taps = axis_taps(1.0, 0.0, m, n, order=order, antialias=antialias)
     signal = np.random.default_rng(n).normal(size=n)
-    coefficients = ndi.spline_filter1d(signal, 3, mode="mirror") if order == 3 and n > 1 else signal
+    # Antialiased cubic taps hold the prefilter themselves.
+    filtered = order == 3 and n > 1 and not antialias
+    coefficients = ndi.spline_filter1d(signal, 3, mode="mirror") if filtered else signal
     np.testing.assert_allclose(apply(taps, coefficients), signal[: min(n, m)], atol=1e-10)
 
 
