@@ -117,8 +117,9 @@ def test_antialias_blurs_to_the_point_spread_of_the_new_spacing(step: float, off
 def test_antialias_does_nothing_to_finer_grids(scale: float, offset: float, m: int, n: int, order: int) -> None:
     plain = axis_taps(scale, offset, m, n, order=order)
     smooth = axis_taps(scale, offset, m, n, order=order, antialias=True)
-    np.testing.assert_array_equal(plain.index, smooth.index)
-    np.testing.assert_array_equal(plain.weight, smooth.weight)
+    signal = np.random.default_rng(n).normal(size=n)
+    coefficients = ndi.spline_filter1d(signal, 3, mode="mirror") if order == 3 and n > 1 else signal
+    np.testing.assert_allclose(apply(smooth, signal), apply(plain, coefficients), atol=1e-10)
 
 
 @given(st.floats(1.01, 5), OFFSETS, SIZES, SIZES, st.sampled_from([1, 3]))

@@ -1,7 +1,6 @@
 """Statistics of an array in one exact pass, and the range of input values a plan does not clip.
 
-Sums are float64, over pieces of fixed size added in order: the same numbers on any number of threads. One thread
-takes 32 ms for a chest CT of 39 million int16 voxels, 28 ms for 29 million float32.
+Sums are float64, over pieces of fixed size added in order: the same numbers on any number of threads.
 """
 
 from __future__ import annotations
