@@ -90,6 +90,7 @@ def _clear(start: float, step: float, low: float, high: float, x0: int, x1: int)
         first += 1
     while last > first and not low <= start + (last - 1) * step < high:
         last -= 1
+    first = min(first, x1)
     return first, max(first, last)
 
 
