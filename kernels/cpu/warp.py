@@ -69,7 +69,7 @@ def _is_identity(ramp: npt.NDArray[np.float64]) -> bool:
 
 def _copy_nearest(x: npt.NDArray[Any], out: npt.NDArray[Any], matrix: npt.NDArray[np.float64], outside: float) -> None:
     bits = np.dtype(f"u{x.dtype.itemsize}")
-    fill = np.array(outside, dtype=x.dtype).view(bits)[()]
+    fill = np.array(outside, dtype=out.dtype).view(bits)[()]
     src = source(x.astype(x.dtype.newbyteorder("="), copy=False).view(bits))
     size = np.array(x.shape[1:], dtype=np.int64)
     target = out.view(bits)
