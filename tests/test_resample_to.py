@@ -92,7 +92,7 @@ def test_stored_values_come_out_in_physical_units(backend, put):
     source, target = grid_of((5, 6, 7), (1, 1, 1), 0), grid_of((6, 5, 4), (1, 1, 1), 1)
     x = values((5, 6, 7), "int16")
     stored = Image(put(x), source, modality="CT", rescale=Ramp(0.5, -1024))
-    physical = Image(put(x.astype(np.float64) * 0.5 - 1024), source, modality="CT")
+    physical = Image(put(x.astype(np.float32) * 0.5 - 1024), source, modality="CT")
     for order in ("nearest", "linear", "cubic"):
         result = fp.resample_to(stored, target, order=order)
         truth = to_numpy(fp.resample_to(physical, target, order=order).array).astype(np.float32)

@@ -54,8 +54,10 @@ def test_simpleitk(backend, put, case, order):
         assert error <= {"linear": 2e-6, "cubic": 5e-6}.get(order, 0) * np.ptp(x)
 
 
-@pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("dtype", ["uint8", "int16", "float16", "float32", "float64"])
+@pytest.mark.parametrize(
+    ("order", "dtype"),
+    [(o, d) for o in ORDERS for d in ("int16", "float16", "float32", "float64")] + [("nearest", "uint8")],
+)
 def test_every_layout(backend, put, order, dtype):
     x = values((5, 6, 7), dtype)
     matrix = oblique((5, 6, 7), (4, 9, 5), 3)
@@ -86,7 +88,7 @@ def test_nearest_keeps_labels_to_the_last_bit(backend, put, dtype):
 
 @pytest.mark.parametrize(
     ("order", "dtype"),
-    [(o, d) for o in ORDERS for d in ("float16", "uint8")] + [("nearest", "float64"), ("linear", "int16")],
+    [(o, d) for o in ORDERS for d in ("float16", "uint8")] + [("nearest", "float64")],
 )
 def test_out_dtypes(backend, put, order, dtype):
     x = values((5, 6, 7), "int16")

@@ -139,3 +139,13 @@ def load_pair(typing_context: Any, flat: Any, i: Any) -> Any:
         return loaded
 
     return types.int32(flat, types.uint64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def fma(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
+    """``a * b + c`` rounded once, where a loop says so itself: the same bits wherever it is compiled."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fma(*args)
+
+    return c(c, c, c), generate

@@ -16,12 +16,12 @@ import numpy.typing as npt
 
 from fastprep.core.threads import run_slabs
 from fastprep.kernels.cpu._coefficients import coefficients
-from fastprep.kernels.cpu._numba import Source, as_compute, compute_dtype, inline, jit, load_pair, put, source
+from fastprep.kernels.cpu._numba import Source, as_compute, compute_dtype, fma, inline, jit, load_pair, source
 from fastprep.kernels.cpu._rows import finish
 from fastprep.kernels.cpu.resample import saturated
 
-#: A block of outputs: two to four input planes, whatever the angle, and its work arrays fit the first-level cache.
-_ROWS, _COLUMNS = 8, 128
+#: Rows done through all planes before the next: the input planes they share stay in the second-level cache.
+_ROWS = 4
 
 
 def warp(
@@ -77,6 +77,12 @@ def _copy_nearest(x: npt.NDArray[Any], out: npt.NDArray[Any], matrix: npt.NDArra
 
 
 @inline
+def _along(start: float, step: float, x: int) -> float:
+    """Input index of output ``x`` of a row, rounded once: every use sees the same number."""
+    return fma(float(x), step, start)
+
+
+@inline
 def _clear(start: float, step: float, low: float, high: float, x0: int, x1: int) -> tuple[int, int]:
     """The part of ``x0 <= x < x1`` where ``low <= start + x * step < high``."""
     if step == 0:
@@ -86,9 +92,9 @@ def _clear(start: float, step: float, low: float, high: float, x0: int, x1: int)
         a, b = b, a
     first = max(x0, int(math.floor(max(min(a, 2.0**40), -(2.0**40)))) - 1)
     last = min(x1, int(math.ceil(max(min(b, 2.0**40), -(2.0**40)))) + 2)
-    while first < last and not low <= start + first * step < high:
+    while first < last and not low <= _along(start, step, first) < high:
         first += 1
-    while last > first and not low <= start + (last - 1) * step < high:
+    while last > first and not low <= _along(start, step, last - 1) < high:
         last -= 1
     first = min(first, x1)
     return first, max(first, last)
@@ -122,9 +128,9 @@ def _copy(src: Source, size: Any, out: Any, matrix: Any, fill: Any, start: int, 
 
 @inline
 def _nearest_at(src: Source, base: int, size: Any, matrix: Any, cz: float, cy: float, cx: float, x: int) -> Any:
-    iz = min(max(int(math.floor(cz + x * matrix[0, 2] + 0.5)), 0), size[0] - 1)
-    iy = min(max(int(math.floor(cy + x * matrix[1, 2] + 0.5)), 0), size[1] - 1)
-    ix = min(max(int(math.floor(cx + x * matrix[2, 2] + 0.5)), 0), size[2] - 1)
+    iz = min(max(int(math.floor(_along(cz, matrix[0, 2], x) + 0.5)), 0), size[0] - 1)
+    iy = min(max(int(math.floor(_along(cy, matrix[1, 2], x) + 0.5)), 0), size[1] - 1)
+    ix = min(max(int(math.floor(_along(cx, matrix[2, 2], x) + 0.5)), 0), size[2] - 1)
     return base + iz * src.sz + iy * src.sy + ix * src.sx
 
 
@@ -144,18 +150,16 @@ def _nearest(
                 v = pre[0] * src.flat[_nearest_at(src, base, size, matrix, cz, cy, cx, x)] + pre[1]
                 v = pre[2] if v < pre[2] else v
                 line[x] = pre[3] if v > pre[3] else v
-            _finish_row(out, b, z, y, line, 0, width, x0, x1, post, fill)
+            _finish_row(out, b, z, y, line, x0, x1, post, fill)
 
 
 @jit
-def _finish_row(
-    out: Any, b: int, z: int, y: int, line: Any, first: int, last: int, x0: int, x1: int, post: Any, fill: Any
-) -> None:
-    """Outputs ``first <= x < last`` of a row: ``line`` where ``x0 <= x < x1``, fill elsewhere."""
+def _finish_row(out: Any, b: int, z: int, y: int, line: Any, x0: int, x1: int, post: Any, fill: Any) -> None:
+    """A row of every channel: ``line`` through its Ramp where ``x0 <= x < x1``, fill elsewhere."""
     for k in range(out.shape[0]):
         row = out[k, b, z, y]
-        row[first:x0] = fill[k]
-        row[x1:last] = fill[k]
+        row[:x0] = fill[k]
+        row[x1:] = fill[k]
         finish(line[x0:x1], row[x0:x1], post[k, 0], post[k, 1], post[k, 2], post[k, 3])
 
 
@@ -163,62 +167,24 @@ def _finish_row(
 def _linear(
     src: Source, size: Any, out: Any, matrix: Any, pre: Any, post: Any, fill: Any, start: int, stop: int
 ) -> None:
-    """Blocks of a few rows and columns through all planes: neighbours in z find their input in the cache."""
+    """A few rows at a time through all planes: neighbours in z find their input in the cache."""
     depth, height, width = out.shape[2], out.shape[3], out.shape[4]
-    most = _ROWS * _COLUMNS
-    share, values = np.empty((3, most), post.dtype), np.empty(most, post.dtype)
-    pairs, corners = np.empty((4, most), np.int32), np.empty((8, most), post.dtype)
-    offset, tz, ty, tx = np.empty(most, np.int64), share[0], share[1], share[2]
-    line = np.empty(width, post.dtype)
+    share, line = np.empty((3, width), post.dtype), np.empty(width, post.dtype)
+    pairs, corners = np.empty((4, width), np.int32), np.empty((8, width), post.dtype)
+    offset, tz, ty, tx = np.empty(width, np.int64), share[0], share[1], share[2]
     for y0 in range(0, height, _ROWS):
-        rows = min(_ROWS, height - y0)
-        for x0 in range(0, width, _COLUMNS):
-            columns = min(_COLUMNS, width - x0)
-            for plane in range(start, stop):
-                b, z = plane // depth, plane % depth
-                base = src.start + b * src.sb
-                if _block_inside(matrix, size, z, y0, y0 + rows - 1, x0, x0 + columns - 1):
-                    for r in range(rows):
-                        cz, cy, cx = _row_start(matrix, z, y0 + r)
-                        _locate(src, base, matrix, cz, cy, cx, x0, columns, r * columns, offset, tz, ty, tx)
-                    _blend(src, offset, tz, ty, tx, pairs, corners, pre, values, rows * columns)
-                    for k in range(out.shape[0]):
-                        _finish_block(values, out[k, b, z], y0, x0, rows, columns, post, k)
-                    continue
-                for y in range(y0, y0 + rows):
-                    cz, cy, cx = _row_start(matrix, z, y)
-                    a, e = _row_bounds(cz, cy, cx, matrix, size, -0.5, 0.5, x0, x0 + columns)
-                    c, d = _row_bounds(cz, cy, cx, matrix, size, 0.0, 1.0, a, e)
-                    _linear_clamped(src, base, size, matrix, cz, cy, cx, pre, line, a, c)
-                    _locate(src, base, matrix, cz, cy, cx, c, d - c, 0, offset, tz, ty, tx)
-                    _blend(src, offset, tz, ty, tx, pairs, corners, pre, line[c:], d - c)
-                    _linear_clamped(src, base, size, matrix, cz, cy, cx, pre, line, d, e)
-                    _finish_row(out, b, z, y, line, x0, x0 + columns, a, e, post, fill)
-
-
-@inline
-def _block_inside(matrix: Any, size: Any, z: int, y0: int, y1: int, x0: int, x1: int) -> bool:
-    """True when every tap of a block of outputs is in the input: of an affine map, when its corners' are."""
-    inside = True
-    for axis in range(3):
-        c = matrix[axis, 0] * z + matrix[axis, 3]
-        for y in (y0, y1):
-            for x in (x0, x1):
-                at = c + matrix[axis, 1] * y + x * matrix[axis, 2]
-                inside = inside and 0.0 <= at < size[axis] - 1.0
-    return inside
-
-
-@jit
-def _finish_block(values: Any, plane: Any, y0: int, x0: int, rows: int, columns: int, post: Any, k: int) -> None:
-    """A block of one plane through a post Ramp into the output's dtype."""
-    a, b, lo, hi = post[k, 0], post[k, 1], post[k, 2], post[k, 3]
-    for r in range(rows):
-        y = np.uint64(y0 + r)
-        for i in range(columns):
-            v = a * values[np.uint64(r * columns + i)] + b
-            v = lo if v < lo else v
-            put(plane, (y, np.uint64(x0 + i)), hi if v > hi else v)
+        for plane in range(start, stop):
+            b, z = plane // depth, plane % depth
+            base = src.start + b * src.sb
+            for y in range(y0, min(y0 + _ROWS, height)):
+                cz, cy, cx = _row_start(matrix, z, y)
+                x0, x1 = _row_bounds(cz, cy, cx, matrix, size, -0.5, 0.5, 0, width)
+                i0, i1 = _row_bounds(cz, cy, cx, matrix, size, 0.0, 1.0, x0, x1)
+                _linear_clamped(src, base, size, matrix, cz, cy, cx, pre, line, x0, i0)
+                _locate(src, base, matrix, cz, cy, cx, i0, offset[: i1 - i0], tz, ty, tx)
+                _blend(src, offset, tz, ty, tx, pairs, corners, pre, line[i0:i1])
+                _linear_clamped(src, base, size, matrix, cz, cy, cx, pre, line, i1, x1)
+                _finish_row(out, b, z, y, line, x0, x1, post, fill)
 
 
 @inline
@@ -233,18 +199,19 @@ def _row_start(matrix: Any, z: int, y: int) -> tuple[float, float, float]:
 
 @jit
 def _blend(
-    src: Source, offset: Any, tz: Any, ty: Any, tx: Any, pairs: Any, corners: Any, pre: Any, values: Any, n: int
+    src: Source, offset: Any, tz: Any, ty: Any, tx: Any, pairs: Any, corners: Any, pre: Any, values: Any
 ) -> None:
-    """Trilinear values of ``n`` outputs whose taps all lie inside the input.
+    """Trilinear values of outputs whose taps all lie inside the input.
 
     One loop a step, because only the scattered loads cannot run on vectors. Of a 16-bit input one 32-bit load
     brings two neighbours in x.
     """
+    n = values.size
     plain = pre[0] == 1 and pre[1] == 0 and pre[2] == -np.inf and pre[3] == np.inf
     if src.sx == 1 and src.flat.itemsize == 2:
         _gather_pairs(src, offset, pairs, n)
         if plain:
-            _lerp_pairs(src, pairs, tz, ty, tx, values, n)
+            _lerp_pairs(src, pairs, tz, ty, tx, values)
             return
         _unpack(src, pairs, corners, n)
     else:
@@ -260,9 +227,9 @@ def _blend(
 
 
 @jit
-def _lerp_pairs(src: Source, pairs: Any, tz: Any, ty: Any, tx: Any, target: Any, n: int) -> None:
+def _lerp_pairs(src: Source, pairs: Any, tz: Any, ty: Any, tx: Any, target: Any) -> None:
     stored, to = src.flat.dtype.type, target.dtype.type
-    for i in range(n):
+    for i in range(target.size):
         v0, v1 = to(stored(pairs[0, i])), to(stored(pairs[0, i] >> 16))
         v2, v3 = to(stored(pairs[1, i])), to(stored(pairs[1, i] >> 16))
         v4, v5 = to(stored(pairs[2, i])), to(stored(pairs[2, i] >> 16))
@@ -286,24 +253,21 @@ def _locate(
     cz: float,
     cy: float,
     cx: float,
-    first: int,
-    count: int,
-    at: int,
+    x0: int,
     offset: Any,
     tz: Any,
     ty: Any,
     tx: Any,
 ) -> None:
-    """From ``at`` on: offset of the lowest corner of each of ``count`` outputs of a row, and its fractions."""
+    """Offset of the lowest corner of each output of a row from ``x0`` on, and its fractions."""
     mz, my, mx = matrix[0, 2], matrix[1, 2], matrix[2, 2]
     start, sz, sy, sx = float(base), float(src.sz), float(src.sy), float(src.sx)
-    for i in range(count):
-        k = np.uint64(at + i)
-        x = float(first + i)
-        pz, py, px = cz + x * mz, cy + x * my, cx + x * mx
+    for i in range(offset.size):
+        x = x0 + i
+        pz, py, px = _along(cz, mz, x), _along(cy, my, x), _along(cx, mx, x)
         fz, fy, fx = math.floor(pz), math.floor(py), math.floor(px)
-        tz[k], ty[k], tx[k] = pz - fz, py - fy, px - fx
-        offset[k] = int(start + fz * sz + fy * sy + fx * sx)
+        tz[i], ty[i], tx[i] = pz - fz, py - fy, px - fx
+        offset[i] = int(fma(fz, sz, fma(fy, sy, fma(fx, sx, start))))
 
 
 @jit
@@ -333,10 +297,10 @@ def _trilinear(
     v0: Any, v1: Any, v2: Any, v3: Any, v4: Any, v5: Any, v6: Any, v7: Any, tz: Any, ty: Any, tx: Any
 ) -> Any:
     """Eight corners, x fastest, blended along x, then y, then z."""
-    v0, v2 = v0 + (v1 - v0) * tx, v2 + (v3 - v2) * tx
-    v4, v6 = v4 + (v5 - v4) * tx, v6 + (v7 - v6) * tx
-    v0, v4 = v0 + (v2 - v0) * ty, v4 + (v6 - v4) * ty
-    return v0 + (v4 - v0) * tz
+    v0, v2 = fma(v1 - v0, tx, v0), fma(v3 - v2, tx, v2)
+    v4, v6 = fma(v5 - v4, tx, v4), fma(v7 - v6, tx, v6)
+    v0, v4 = fma(v2 - v0, ty, v0), fma(v6 - v4, ty, v4)
+    return fma(v4 - v0, tz, v0)
 
 
 @inline
@@ -363,22 +327,21 @@ def _linear_clamped(
     a, b, lo, hi = pre[0], pre[1], pre[2], pre[3]
     to = line.dtype.type
     for x in range(x0, x1):
-        pz = min(max(cz + x * matrix[0, 2], 0.0), size[0] - 1.0)
-        py = min(max(cy + x * matrix[1, 2], 0.0), size[1] - 1.0)
-        px = min(max(cx + x * matrix[2, 2], 0.0), size[2] - 1.0)
+        pz = min(max(_along(cz, matrix[0, 2], x), 0.0), size[0] - 1.0)
+        py = min(max(_along(cy, matrix[1, 2], x), 0.0), size[1] - 1.0)
+        px = min(max(_along(cx, matrix[2, 2], x), 0.0), size[2] - 1.0)
         fz, fy, fx = int(pz), int(py), int(px)
         tz, ty, tx = to(pz - fz), to(py - fy), to(px - fx)
         z0, z1 = base + fz * src.sz, base + min(fz + 1, size[0] - 1) * src.sz
         y0, y1 = fy * src.sy, min(fy + 1, size[1] - 1) * src.sy
         x_0, x_1 = fx * src.sx, min(fx + 1, size[2] - 1) * src.sx
-        v000, v001 = _map(src.flat[z0 + y0 + x_0], a, b, lo, hi), _map(src.flat[z0 + y0 + x_1], a, b, lo, hi)
-        v010, v011 = _map(src.flat[z0 + y1 + x_0], a, b, lo, hi), _map(src.flat[z0 + y1 + x_1], a, b, lo, hi)
-        v100, v101 = _map(src.flat[z1 + y0 + x_0], a, b, lo, hi), _map(src.flat[z1 + y0 + x_1], a, b, lo, hi)
-        v110, v111 = _map(src.flat[z1 + y1 + x_0], a, b, lo, hi), _map(src.flat[z1 + y1 + x_1], a, b, lo, hi)
-        v00, v01 = v000 + (v001 - v000) * tx, v010 + (v011 - v010) * tx
-        v10, v11 = v100 + (v101 - v100) * tx, v110 + (v111 - v110) * tx
-        v0, v1 = v00 + (v01 - v00) * ty, v10 + (v11 - v10) * ty
-        line[x] = v0 + (v1 - v0) * tz
+        v0, v1 = to(src.flat[z0 + y0 + x_0]), to(src.flat[z0 + y0 + x_1])
+        v2, v3 = to(src.flat[z0 + y1 + x_0]), to(src.flat[z0 + y1 + x_1])
+        v4, v5 = to(src.flat[z1 + y0 + x_0]), to(src.flat[z1 + y0 + x_1])
+        v6, v7 = to(src.flat[z1 + y1 + x_0]), to(src.flat[z1 + y1 + x_1])
+        v0, v1, v2, v3 = _map(v0, a, b, lo, hi), _map(v1, a, b, lo, hi), _map(v2, a, b, lo, hi), _map(v3, a, b, lo, hi)
+        v4, v5, v6, v7 = _map(v4, a, b, lo, hi), _map(v5, a, b, lo, hi), _map(v6, a, b, lo, hi), _map(v7, a, b, lo, hi)
+        line[x] = _trilinear(v0, v1, v2, v3, v4, v5, v6, v7, tz, ty, tx)
 
 
 @jit
@@ -398,7 +361,7 @@ def _cubic(
             x0, x1 = _row_bounds(c[0], c[1], c[2], matrix, size, -0.5, 0.5, 0, width)
             for x in range(x0, x1):
                 for axis in range(3):
-                    _cubic_taps(c[axis] + x * matrix[axis, 2], size[axis], steps[axis], at[axis], w[axis])
+                    _cubic_taps(_along(c[axis], matrix[axis, 2], x), size[axis], steps[axis], at[axis], w[axis])
                 total = post.dtype.type(0)
                 for i in range(4):
                     plane_sum = post.dtype.type(0)
@@ -413,7 +376,7 @@ def _cubic(
                         plane_sum += w[1, j] * value
                     total += w[0, i] * plane_sum
                 line[x] = total
-            _finish_row(out, b, z, y, line, 0, width, x0, x1, post, fill)
+            _finish_row(out, b, z, y, line, x0, x1, post, fill)
 
 
 @jit
