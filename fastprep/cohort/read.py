@@ -6,14 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from fastprep.cohort.cases import Case
 from fastprep.core.image import Image
 from fastprep.io.describe import Description, describe, sidecar_grid
 from fastprep.io.dicom import SeriesInfo, describe_series, read_series
-from fastprep.ops.deskew import deskew
-from fastprep.pipeline import Deskew
 
 Irregular = Literal["refuse", "resample"]
 
@@ -31,10 +27,9 @@ PACKAGES = {
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """What was read: the image as read, the one the pipeline takes, and facts and warnings for the sidecar."""
+    """What was read: the image, and facts and warnings for the sidecar."""
 
     image: Image
-    straight: Image
     facts: dict[str, Any]
     warnings: tuple[str, ...]
 
@@ -46,12 +41,7 @@ def describe_case(case: Case, irregular: Irregular = "refuse") -> tuple[Descript
     if case.series is None:
         return describe(case.files[0]), 0
     scan, info = describe_series(case.series, rescale=False, irregular=irregular)
-    held = scan.nbytes if info.interpolated else 0
-    straight = Deskew().index_map(scan.grid).grid(scan.grid)
-    if irregular == "refuse" or straight == scan.grid:
-        return scan, held
-    straight_scan = Description(straight, straight.shape, np.dtype(np.float32), scan.modality)
-    return straight_scan, held + scan.nbytes
+    return scan, scan.nbytes if info.interpolated else 0
 
 
 def read_case(case: Case, irregular: Irregular = "refuse") -> Scan:
@@ -60,10 +50,9 @@ def read_case(case: Case, irregular: Irregular = "refuse") -> Scan:
         raise case.error
     if case.series is not None:
         image, info = read_series(case.series, rescale=False, irregular=irregular)
-        straight = deskew(image) if irregular == "resample" else image
-        return Scan(image, straight, {"format": "dicom", **_facts(info)}, (*case.warnings, *info.warnings))
+        return Scan(image, {"format": "dicom", **_facts(info)}, (*case.warnings, *info.warnings))
     image = replace(_read_file(case), kind=case.kind)
-    return Scan(image, image, {"format": case.form, "modality": image.modality}, case.warnings)
+    return Scan(image, {"format": case.form, "modality": image.modality}, case.warnings)
 
 
 def _facts(info: SeriesInfo) -> dict[str, Any]:

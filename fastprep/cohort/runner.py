@@ -99,7 +99,7 @@ def run_cohort(
 def plan_case(case: Case, settings: Settings) -> tuple[Plan, int]:
     """The plan of a case and the bytes it will need at its peak, from headers alone."""
     scan, held = describe_case(case, settings.irregular)
-    pipeline = settings.pipeline
+    pipeline = settings.pipeline_on(scan.grid)
     plan = pipeline.plan(scan.grid, kind=case.kind, modality=scan.modality, rescale=scan.rescale)
     return plan, held + memory.needed(scan, plan)
 

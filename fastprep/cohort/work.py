@@ -15,11 +15,13 @@ from fastprep.cohort.outputs import write_text
 from fastprep.cohort.read import PACKAGES, Irregular, Scan, read_case
 from fastprep.cohort.sources import fingerprint, source, stamp
 from fastprep.core.errors import ReadError
+from fastprep.core.grid import Grid
 from fastprep.core.image import Image
 from fastprep.core.threads import num_threads
 from fastprep.io import save
 from fastprep.io.atomic import atomic_path, write_error
-from fastprep.pipeline import Pipeline
+from fastprep.ops.deskew import is_straight
+from fastprep.pipeline import Deskew, Pipeline
 from fastprep.pipeline.plan import Plan
 from fastprep.pipeline.sidecar import sidecar, to_json
 from fastprep.pipeline.statistics import in_units, inverse_of, statistics, unclipped
@@ -50,6 +52,12 @@ class Settings:
             "irregular": self.irregular,
             "kind": case.kind,
         }
+
+    def pipeline_on(self, grid: Grid) -> Pipeline:
+        """The pipeline for a scan: a tilted one that was let in is straightened by the same interpolation."""
+        if self.irregular == "refuse" or is_straight(grid):
+            return self.pipeline
+        return replace(self.pipeline, steps=(Deskew(), *self.pipeline.steps))
 
     def target(self, case: Case) -> Path:
         """Where the case's volume goes."""
@@ -88,10 +96,11 @@ def process(case: Case, settings: Settings, clock: Clock) -> dict[str, Any]:
         if stamp(case) != before:
             msg = f"{made_from['name']}: changed while it was read"
             raise ReadError(msg)
-        plan = settings.pipeline.plan_for(scan.straight)
+        pipeline = settings.pipeline_on(scan.image.grid)
+        plan = pipeline.plan_for(scan.image)
         after = _compute(scan, plan, settings, clock)
         with clock("statistics"):
-            limits = [] if scan.image.kind == "label" else unclipped(plan, scan.straight.rescale)
+            limits = [] if scan.image.kind == "label" else unclipped(plan, scan.image.rescale)
             stored = [in_units(pair, inverse_of(scan.image.rescale)) for pair in limits]
             stats = statistics(scan.image.array, stored), statistics(after.array)
         # From here to the record the case is not interrupted: a volume is never left without its sidecar.
@@ -99,7 +108,7 @@ def process(case: Case, settings: Settings, clock: Clock) -> dict[str, Any]:
             _write(after, settings, case)
         clock.seconds["total"] = time.perf_counter() - start
         record = sidecar(
-            pipeline=settings.pipeline,
+            pipeline=pipeline,
             plan=plan,
             before=scan.image,
             after=after,
@@ -130,11 +139,11 @@ def may_be_done(case: Case, settings: Settings, record: dict[str, Any] | None) -
 
 
 def _compute(scan: Scan, plan: Plan, settings: Settings, clock: Clock) -> Image:
-    array = scan.straight.array
+    array = scan.image.array
     for i, step in enumerate(plan.passes, 1):
         with clock(f"pass {i}"):
             array = step(array)
-    image = scan.straight
+    image = scan.image
     result = image.with_array(array, plan.grid)
     return replace(result, modality=image.modality or settings.pipeline.modality)
 

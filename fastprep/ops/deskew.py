@@ -35,13 +35,18 @@ def deskew(image: Image, *, order: int | str | None = None, fill: float | None =
     >>> straight.grid.shear < 1e-12, straight.array.shape
     (True, (10, 47, 32))
     """
-    if image.grid.ndim == 2 or image.grid.shear < _STRAIGHT:
+    if is_straight(image.grid):
         return image
     return resample_to(image, orthogonal_grid(image.grid), order=order, fill=fill)
 
 
 #: Cosine below which two axes are taken for orthogonal: rounding of direction cosines in a file.
 _STRAIGHT = 1e-5
+
+
+def is_straight(grid: Grid) -> bool:
+    """True when there is nothing to deskew."""
+    return grid.ndim == 2 or grid.shear < _STRAIGHT
 
 
 def orthogonal_grid(grid: Grid) -> Grid:

@@ -19,7 +19,7 @@ from fastprep.core.grid import Grid, check_spacing
 from fastprep.core.index_map import GRIDS, IndexMap, check_axcodes, check_shape
 from fastprep.core.ramp import Ramp
 from fastprep.ops.clip_hu import clip_ramp
-from fastprep.ops.deskew import _STRAIGHT, orthogonal_grid
+from fastprep.ops.deskew import is_straight, orthogonal_grid
 from fastprep.ops.invert import invert_ramp
 from fastprep.ops.multi_window import multi_window_ramps
 from fastprep.ops.window import kernel_of, window_ramp
@@ -302,7 +302,7 @@ class Deskew(InterpolatingStep):
 
     def index_map(self, grid: Grid) -> IndexMap:
         """Onto the orthogonal grid; nothing when it is orthogonal already."""
-        if grid.ndim == 2 or grid.shear < _STRAIGHT:
+        if is_straight(grid):
             return IndexMap.identity(grid.shape)
         return IndexMap.between(grid, orthogonal_grid(grid))
 
