@@ -218,13 +218,13 @@ def _itk(n: int, s: float, t: float, m: int | None) -> tuple[int, float, float]:
 
 def _edges(n: int, s: float, t: float, m: int | None) -> tuple[int, float, float]:
     """The field of view stays: scale is the ratio of shapes (nnU-Net, torch align_corners=False)."""
-    size = _given(m, _round(n * s / t))
+    size = _given(m, round(s / t * n))
     return size, n / size, 0.5 * n / size - 0.5
 
 
 def _monai(n: int, s: float, t: float, m: int | None) -> tuple[int, float, float]:
     """MONAI Spacing: the first centre stays; shape round((n - 1) s / t + 1)."""
-    return _given(m, _round((n - 1) * s / t + 1)), t / s, 0.0
+    return _given(m, round((n - 1) * s / t + 1)), t / s, 0.0
 
 
 def _torchio(n: int, s: float, t: float, m: int | None) -> tuple[int, float, float]:
@@ -235,7 +235,7 @@ def _torchio(n: int, s: float, t: float, m: int | None) -> tuple[int, float, flo
 
 def _scipy(n: int, s: float, t: float, m: int | None) -> tuple[int, float, float]:
     """scipy.ndimage.zoom: the first and last centres stay, so the true spacing is (n - 1) s / (m - 1)."""
-    size = _given(m, _round(n * s / t))
+    size = _given(m, round(n * (s / t)))
     return size, (n - 1) / (size - 1) if size > 1 and n > 1 else 1.0, 0.0
 
 
@@ -244,7 +244,8 @@ def _given(m: int | None, computed: int) -> int:
 
 
 def _round(x: float) -> int:
-    # Spacings such as 0.7 are not exact in binary: 10 * 0.7 / 1.4 must not round as 4.999...
+    # Spacings such as 0.7 are not exact in binary: 10 * 0.7 / 1.4 must not round as 4.999... Only our own convention
+    # sees to that; the named peers' sizes are theirs to the last bit.
     return round(round(x, 9))
 
 

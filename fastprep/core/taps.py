@@ -58,7 +58,8 @@ def _interpolate(
     base = np.floor(at)
     t = at - base
     if order == 1:
-        return _clamp(np.stack([base, base + 1]), n), np.stack([1 - t, t])
+        # On a voxel the other tap has no weight: it is the same voxel, so that no NaN reaches in from beside it.
+        return _clamp(np.stack([base, base + (t > 0)]), n), np.stack([1 - t, t])
     w0, w1, w3 = (1 - t) ** 3 / 6, (3 * t**3 - 6 * t**2 + 4) / 6, t**3 / 6
     return _mirror(np.stack([base - 1, base, base + 1, base + 2]), n), np.stack([w0, w1, 1 - w0 - w1 - w3, w3])
 

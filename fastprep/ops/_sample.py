@@ -47,7 +47,7 @@ def sample(
     ``x`` has the map's space axes last; all others are batch. ``fill`` lies beyond the input, in the units of
     ``pre(x)``; ``outside``, one number per post Ramp in the units of the result, overrides it. Outputs beyond
     ``limit`` (start and stop per axis) are outside too. ``seen``, a lossless map inside the input, is applied to it
-    first, in place, so that ties and borders are those of its output. By default nothing interpolated keeps its dtype,
+    first, in place, so that ties and borders are those of its output. By default order 0 without Ramps keeps the dtype,
     and the rest follows the float rule. With ``channels`` the result has a new first axis, one entry per post Ramp.
     """
     view = host_view(x)
@@ -58,11 +58,11 @@ def sample(
     if not math.isfinite(fill):
         msg = f"fill={fill}: expected a finite number"
         raise ArgumentError(msg)
+    copies = order in (0, ONEHOT) and len(post) == 1 and all(r.is_identity for r in (pre, *post))
+    name = (view.dtype.name if copies else float_for(view.dtype)) if dtype is None else dtype_name(dtype)
     if index_map.is_lossless and order != ONEHOT:
         order = 0
-    ramps = [pre, *post]
-    copies = order in (0, ONEHOT) and len(post) == 1 and all(r.is_identity for r in ramps)
-    name = (view.dtype.name if copies else float_for(view.dtype)) if dtype is None else dtype_name(dtype)
+        copies = len(post) == 1 and all(r.is_identity for r in (pre, *post))
     copies = copies and name == view.dtype.name
     if order == ONEHOT and not copies:
         msg = "order='onehot' returns labels as they are: no Ramp and no other dtype"
@@ -70,14 +70,13 @@ def sample(
     shape = (len(post), *leading, *index_map.shape)
     check_memory(shape, name)
     out = np.empty(shape, dtype=name)
-    if out.size:
-        flat_out = out.reshape(len(post), -1, *_three(index_map.shape))
-        flat_in = view.reshape(-1, *_three(space))
-        beyond = [float(r(fill)) for r in post] if outside is None else list(outside)
-        whole = tuple((0, n) for n in _three(index_map.shape))
-        inner = whole if limit is None else (*whole[: 3 - len(limit)], *limit)
-        job = _Job(flat_in, flat_out, _matrix(index_map), order, pre, post, antialias, copies, beyond, inner)
-        job.run(x, index_map.axis_order)
+    flat_out = out.reshape(len(post), -1, *_three(index_map.shape))
+    flat_in = view.reshape(-1, *_three(space))
+    beyond = [float(r(fill)) for r in post] if outside is None else list(outside)
+    whole = tuple((0, n) for n in _three(index_map.shape))
+    inner = whole if limit is None else (*whole[: 3 - len(limit)], *limit)
+    job = _Job(flat_in, flat_out, _matrix(index_map), order, pre, post, antialias, copies, beyond, inner)
+    job.run(x, index_map.axis_order)
     return like(out if channels else out[0], x)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 from typing import Any
 
 from fastprep.core.image import Image
@@ -35,7 +36,7 @@ def flip(x: Any, axes: int | Sequence[int], *, ndim: int = 3) -> Any:
     >>> flip(np.array([[1, 2], [3, 4]]), -1).tolist()
     [[2, 1], [4, 3]]
     """
-    chosen = (axes,) if isinstance(axes, int) else tuple(axes)
+    chosen = tuple(axes) if isinstance(axes, Sequence) else (index(axes),)
     if isinstance(x, Image):
         space = x.grid.shape
     else:

@@ -19,24 +19,19 @@ def over_chunks(
     kernel: Callable[..., None], x: npt.NDArray[Any], out: npt.NDArray[Any], ramps: npt.NDArray[Any]
 ) -> None:
     """``kernel(x_chunk, out_chunk, ramps)`` over all of ``x`` (...) and ``out`` (K, ...), ``out`` contiguous."""
-    flat = _flat(x)
-    if flat is not None:
-        _over_flat(kernel, flat, out.reshape(len(out), -1), ramps)
+    while x.ndim > 1 and (x.flags.c_contiguous or len(x) == 1):
+        x, out = (x.reshape(-1), out.reshape(len(out), -1)) if x.flags.c_contiguous else (x[0], out[:, 0])
+    if x.ndim == 1:
+        run_slabs(lambda start, stop: _serial(kernel, x, out, ramps, start, stop), x.size, smallest=CHUNK)
         return
 
     # A layout with no flat view: copied one slice of the first axis at a time, never whole.
     def slices(start: int, stop: int) -> None:
         for i in range(start, stop):
-            piece = np.ascontiguousarray(native(x[i])).ravel()
+            piece = np.ascontiguousarray(x[i]).ravel()
             _serial(kernel, piece, out[:, i].reshape(len(out), -1), ramps, 0, piece.size)
 
     run_slabs(slices, len(x))
-
-
-def _over_flat(
-    kernel: Callable[..., None], x: npt.NDArray[Any], out: npt.NDArray[Any], ramps: npt.NDArray[Any]
-) -> None:
-    run_slabs(lambda start, stop: _serial(kernel, x, out, ramps, start, stop), x.size, smallest=CHUNK)
 
 
 def _serial(
@@ -49,7 +44,7 @@ def _serial(
 ) -> None:
     for at in range(start, stop, CHUNK):
         end = min(at + CHUNK, stop)
-        piece = native(x[at:end])
+        piece = np.ascontiguousarray(native(x[at:end]))
         if out.dtype == np.float16:
             wide = np.empty((len(out), end - at), np.float32)
             kernel(piece, wide, ramps)
@@ -57,7 +52,3 @@ def _serial(
                 out[:, at:end] = wide
         else:
             kernel(piece, out[:, at:end], ramps)
-
-
-def _flat(x: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
-    return x.reshape(-1) if x.flags.c_contiguous else None
