@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastprep as fp
@@ -51,22 +51,22 @@ def length(grid, n, s, t):
 
 
 def is_tie(x):
-    """Halfway: here fastprep rounds the number meant, the peer whatever its binary arithmetic left of it."""
+    """Halfway: here "itk" rounds the number meant, the peers whatever binary arithmetic left of it."""
     return abs(x - np.floor(x) - 0.5) < 1e-9
 
 
 @settings(max_examples=500)
 @given(n=LENGTHS, s=STEPS, t=STEPS)
 def test_lengths_of_nnunet_scipy_and_torch(n, s, t):
-    assume(not is_tie(n * s / t))
-    truth = max(round(s / t * n), 1)
-    assert length("edges", n, s, t) == length("scipy", n, s, t) == length("itk", n, s, t) == truth
+    assert length("edges", n, s, t) == max(round(s / t * n), 1)
+    assert length("scipy", n, s, t) == max(round(n * (s / t)), 1)
+    if not is_tie(n * s / t):
+        assert length("itk", n, s, t) == length("edges", n, s, t)
 
 
 @settings(max_examples=300)
 @given(n=LENGTHS, s=STEPS, t=STEPS)
 def test_lengths_of_monai(n, s, t):
-    assume(not is_tie((n - 1) * s / t))
     shape_of = oracles.peer("monai.data.utils").compute_shape_offset
     affine = np.diag([s, s, s, 1.0])
     shape, _ = shape_of(np.array([n, n, n]), affine, np.diag([t, t, t, 1.0]))
