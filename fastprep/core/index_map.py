@@ -224,7 +224,8 @@ def _edges(n: int, s: float, t: float, m: int | None) -> tuple[int, float, float
 
 def _monai(n: int, s: float, t: float, m: int | None) -> tuple[int, float, float]:
     """MONAI Spacing: the first centre stays; shape round((n - 1) s / t + 1)."""
-    return _given(m, round(s / t * (n - 1) + 1)), t / s, 0.0
+    # In the order of the linear solver behind MONAI, which multiplies by 1 / t.
+    return _given(m, round(s * (1 / t) * (n - 1) + 1)), t / s, 0.0
 
 
 def _torchio(n: int, s: float, t: float, m: int | None) -> tuple[int, float, float]:
