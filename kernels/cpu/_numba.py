@@ -142,6 +142,23 @@ def load_pair(typing_context: Any, flat: Any, i: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def prefetch(typing_context: Any, flat: Any, i: Any) -> Any:
+    """Ask for the cache line of ``flat[i]``, which may lie beyond the array: nothing is read."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        address = builder.bitcast(builder.gep(data, [args[1]]), ir.IntType(8).as_pointer())
+        word = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [address.type, word, word, word])
+        to_read, keep_long, data_cache = (ir.Constant(word, n) for n in (0, 3, 1))
+        call = builder.module.declare_intrinsic("llvm.prefetch", [address.type], kind)
+        builder.call(call, [address, to_read, keep_long, data_cache])
+        return context.get_dummy_value()
+
+    return types.void(flat, types.uint64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def fma(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
     """``a * b + c`` rounded once, where a loop says so itself: the same bits wherever it is compiled."""
 

@@ -16,12 +16,12 @@ import numpy.typing as npt
 
 from fastprep.core.threads import run_slabs
 from fastprep.kernels.cpu._coefficients import coefficients
-from fastprep.kernels.cpu._numba import Source, as_compute, compute_dtype, fma, inline, jit, load_pair, source
+from fastprep.kernels.cpu._numba import Source, as_compute, compute_dtype, fma, inline, jit, load_pair, prefetch, source
 from fastprep.kernels.cpu._rows import finish
 from fastprep.kernels.cpu.resample import saturated
 
 #: Rows done through all planes before the next: the input planes they share stay in the second-level cache.
-_ROWS = 4
+_ROWS = 16
 
 
 def warp(
@@ -276,6 +276,8 @@ def _gather_pairs(src: Source, offset: Any, pairs: Any, n: int) -> None:
     flat, uz, uy = src.flat, np.uint64(src.sz), np.uint64(src.sy)
     for i in range(n):
         at = np.uint64(offset[i])
+        # What the same row of the next output plane will read.
+        prefetch(flat, at + uz + uz + uy)
         pairs[0, i], pairs[1, i] = load_pair(flat, at), load_pair(flat, at + uy)
         pairs[2, i], pairs[3, i] = load_pair(flat, at + uz), load_pair(flat, at + uz + uy)
 
