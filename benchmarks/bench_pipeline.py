@@ -191,7 +191,7 @@ def _folder_to_files(folder: Path) -> h.Job:
         return [
             sys.executable,
             "-m",
-            "fastprep.cli",
+            "fastprep",
             "run",
             "ct-chest",
             str(source),

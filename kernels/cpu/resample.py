@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from fastprep.core.threads import run_slabs
 from fastprep.kernels.cpu._cubic import cubic
+from fastprep.kernels.cpu._half import in_slabs, narrow
 from fastprep.kernels.cpu._numba import Source, as_compute, compute_dtype, jit, source
 from fastprep.kernels.cpu._rows import add_into, finish, lerp_into, read_line, scale_into
 
@@ -40,10 +41,19 @@ def resample(
     ``outside[k]``. ``pre`` (4,) and ``post`` (K, 4) are Ramps.
     """
     if out.dtype == np.float16:
-        wide = np.empty(out.shape, np.float32)
-        resample(x, wide, index, weight, inside, prefilter, pre, post, outside)
-        with np.errstate(over="ignore"):
-            out[...] = wide
+        if prefilter:
+            wide = np.empty(out.shape, np.float32)
+            resample(x, wide, index, weight, inside, prefilter, pre, post, outside)
+            narrow(wide, out)
+            return
+
+        def planes(wide: npt.NDArray[Any], z0: int, z1: int) -> None:
+            part = (index[0][:, z0:z1], *index[1:]), (weight[0][:, z0:z1], *weight[1:])
+            box = inside.copy()
+            box[0] = np.clip(inside[0] - z0, 0, z1 - z0)
+            resample(x, wide, *part, box, prefilter, pre, post, outside)
+
+        in_slabs(planes, out)
         return
     dtype = compute_dtype(x, out)
     tables, weights = _contiguous(index, np.dtype(np.int64)), _contiguous(weight, dtype)

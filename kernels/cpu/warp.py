@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from fastprep.core.threads import run_slabs
 from fastprep.kernels.cpu._coefficients import coefficients
+from fastprep.kernels.cpu._half import in_slabs, narrow
 from fastprep.kernels.cpu._numba import Source, as_compute, compute_dtype, fma, inline, jit, load_pair, prefetch, source
 from fastprep.kernels.cpu._rows import finish
 from fastprep.kernels.cpu.resample import saturated
@@ -44,10 +45,18 @@ def warp(
         _copy_nearest(x, out[0], matrix, outside[0])
         return
     if out.dtype == np.float16:
-        wide = np.empty(out.shape, np.float32)
-        warp(x, wide, matrix, order, pre, post, outside)
-        with np.errstate(over="ignore"):
-            out[...] = wide
+        if order == 3:
+            whole = np.empty(out.shape, np.float32)
+            warp(x, whole, matrix, order, pre, post, outside)
+            narrow(whole, out)
+            return
+
+        def planes(wide: npt.NDArray[Any], z0: int, _: int) -> None:
+            start = np.eye(4)
+            start[0, 3] = z0
+            warp(x, wide, matrix @ start, order, pre, post, outside)
+
+        in_slabs(planes, out)
         return
     dtype = compute_dtype(x, out)
     first, ramps, fill = as_compute(pre, dtype), as_compute(post, dtype), saturated(outside, out.dtype)
