@@ -29,7 +29,7 @@ _Array = npt.NDArray[np.float64]
 
 _PARALLEL = 1e-4
 _TILT_DEGREES = 0.1
-_REMEDY = 'Read it with irregular="resample" (--irregular resample on the command line)'
+_REMEDY = 'Use --irregular resample on the command line; in Python read it with irregular="resample"'
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,8 +248,8 @@ def _refusal(plane: Plane, faults: Sequence[str], *, tilt_only: bool) -> str:
     where = f"{plane[0].path.parent} (series {plane[0].series_number})"
     if tilt_only:
         remedy = (
-            'Read it with irregular="keep" for the exact sheared grid, then deskew'
-            " (--irregular resample on the command line)"
+            "Use --irregular resample on the command line; in Python read it with"
+            ' irregular="keep" for the exact sheared grid, then deskew'
         )
     else:
         remedy = _REMEDY + (", then deskew" if len(faults) > 1 else "")

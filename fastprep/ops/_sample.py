@@ -58,12 +58,12 @@ def sample(
     if not math.isfinite(fill):
         msg = f"fill={fill}: expected a finite number"
         raise ArgumentError(msg)
-    copies = order in (0, ONEHOT) and len(post) == 1 and all(r.is_identity for r in (pre, *post))
-    name = (view.dtype.name if copies else float_for(view.dtype)) if dtype is None else dtype_name(dtype)
+    plain = len(post) == 1 and all(r.is_identity for r in (pre, *post))
+    kept = view.dtype.name if plain and order in (0, ONEHOT) else float_for(view.dtype)
+    name = kept if dtype is None else dtype_name(dtype)
     if index_map.is_lossless and order != ONEHOT:
         order = 0
-        copies = len(post) == 1 and all(r.is_identity for r in (pre, *post))
-    copies = copies and name == view.dtype.name
+    copies = plain and order in (0, ONEHOT) and name == view.dtype.name
     if order == ONEHOT and not copies:
         msg = "order='onehot' returns labels as they are: no Ramp and no other dtype"
         raise ArgumentError(msg)

@@ -86,7 +86,7 @@ def _copy_nearest(x: npt.NDArray[Any], out: npt.NDArray[Any], matrix: npt.NDArra
 
 
 @inline
-def _along(start: float, step: float, x: int) -> float:
+def _along(start: float, step: float, x: int) -> Any:
     """Input index of output ``x`` of a row, rounded once: every use sees the same number."""
     return fma(float(x), step, start)
 
@@ -110,24 +110,44 @@ def _clear(start: float, step: float, low: float, high: float, x0: int, x1: int)
 
 
 @inline
-def _row_bounds(
-    cz: float, cy: float, cx: float, matrix: Any, size: Any, below: float, above: float, first: int, last: int
-) -> tuple[int, int]:
-    """The part of ``first <= x < last`` whose input index stays in ``[below, n - above)`` on every axis."""
-    x0, x1 = _clear(cz, matrix[0, 2], below, size[0] - above, first, last)
-    x0, x1 = _clear(cy, matrix[1, 2], below, size[1] - above, x0, x1)
-    return _clear(cx, matrix[2, 2], below, size[2] - above, x0, x1)
+def _row_bounds(cz: float, cy: float, cx: float, matrix: Any, box: Any, first: int, last: int) -> tuple[int, int]:
+    """The part of ``first <= x < last`` whose input index stays in ``[box[0], box[1])`` on every axis."""
+    x0, x1 = _clear(cz, matrix[0, 2], box[0, 0], box[1, 0], first, last)
+    x0, x1 = _clear(cy, matrix[1, 2], box[0, 1], box[1, 1], x0, x1)
+    return _clear(cx, matrix[2, 2], box[0, 2], box[1, 2], x0, x1)
+
+
+@jit
+def _field(size: Any) -> Any:
+    """The box of input indices that have a value: half a voxel around the field."""
+    box = np.empty((2, 3))
+    for axis in range(3):
+        box[0, axis], box[1, axis] = -0.5, size[axis] - 0.5
+    return box
+
+
+@jit
+def _interior(size: Any) -> Any:
+    """The box where every tap of a linear interpolation lies in the input."""
+    box = np.empty((2, 3))
+    for axis in range(3):
+        box[0, axis], box[1, axis] = 0.0, size[axis] - 1.0
+        # A single plane or row has step 0: its neighbour is itself.
+        if size[axis] == 1 and axis < 2:
+            box[0, axis], box[1, axis] = -0.5, 0.5
+    return box
 
 
 @jit
 def _copy(src: Source, size: Any, out: Any, matrix: Any, fill: Any, start: int, stop: int) -> None:
+    field = _field(size)
     depth, width = out.shape[1], out.shape[3]
     for plane in range(start, stop):
         b, z = plane // depth, plane % depth
         base = src.start + b * src.sb
         for y in range(out.shape[2]):
             cz, cy, cx = _row_start(matrix, z, y)
-            x0, x1 = _row_bounds(cz, cy, cx, matrix, size, -0.5, 0.5, 0, width)
+            x0, x1 = _row_bounds(cz, cy, cx, matrix, field, 0, width)
             row = out[b, z, y]
             row[:x0] = fill
             row[x1:] = fill
@@ -147,6 +167,7 @@ def _nearest_at(src: Source, base: int, size: Any, matrix: Any, cz: float, cy: f
 def _nearest(
     src: Source, size: Any, out: Any, matrix: Any, pre: Any, post: Any, fill: Any, start: int, stop: int
 ) -> None:
+    field = _field(size)
     depth, width = out.shape[2], out.shape[4]
     line = np.empty(width, post.dtype)
     for plane in range(start, stop):
@@ -154,7 +175,7 @@ def _nearest(
         base = src.start + b * src.sb
         for y in range(out.shape[3]):
             cz, cy, cx = _row_start(matrix, z, y)
-            x0, x1 = _row_bounds(cz, cy, cx, matrix, size, -0.5, 0.5, 0, width)
+            x0, x1 = _row_bounds(cz, cy, cx, matrix, field, 0, width)
             for x in range(x0, x1):
                 v = pre[0] * src.flat[_nearest_at(src, base, size, matrix, cz, cy, cx, x)] + pre[1]
                 v = pre[2] if v < pre[2] else v
@@ -177,6 +198,7 @@ def _linear(
     src: Source, size: Any, out: Any, matrix: Any, pre: Any, post: Any, fill: Any, start: int, stop: int
 ) -> None:
     """A few rows at a time through all planes: neighbours in z find their input in the cache."""
+    field, interior = _field(size), _interior(size)
     depth, height, width = out.shape[2], out.shape[3], out.shape[4]
     share, line = np.empty((3, width), post.dtype), np.empty(width, post.dtype)
     pairs, corners = np.empty((4, width), np.int32), np.empty((8, width), post.dtype)
@@ -187,8 +209,8 @@ def _linear(
             base = src.start + b * src.sb
             for y in range(y0, min(y0 + _ROWS, height)):
                 cz, cy, cx = _row_start(matrix, z, y)
-                x0, x1 = _row_bounds(cz, cy, cx, matrix, size, -0.5, 0.5, 0, width)
-                i0, i1 = _row_bounds(cz, cy, cx, matrix, size, 0.0, 1.0, x0, x1)
+                x0, x1 = _row_bounds(cz, cy, cx, matrix, field, 0, width)
+                i0, i1 = _row_bounds(cz, cy, cx, matrix, interior, x0, x1)
                 _linear_clamped(src, base, size, matrix, cz, cy, cx, pre, line, x0, i0)
                 _locate(src, base, matrix, cz, cy, cx, i0, offset[: i1 - i0], tz, ty, tx)
                 _blend(src, offset, tz, ty, tx, pairs, corners, pre, line[i0:i1])
@@ -359,6 +381,7 @@ def _linear_clamped(
 def _cubic(
     src: Source, size: Any, out: Any, matrix: Any, pre: Any, post: Any, fill: Any, start: int, stop: int
 ) -> None:
+    field = _field(size)
     depth, width = out.shape[2], out.shape[4]
     line = np.empty(width, post.dtype)
     at = np.empty((3, 4), np.int64)
@@ -369,7 +392,7 @@ def _cubic(
         base = src.start + b * src.sb
         for y in range(out.shape[3]):
             c = _row_start(matrix, z, y)
-            x0, x1 = _row_bounds(c[0], c[1], c[2], matrix, size, -0.5, 0.5, 0, width)
+            x0, x1 = _row_bounds(c[0], c[1], c[2], matrix, field, 0, width)
             for x in range(x0, x1):
                 for axis in range(3):
                     _cubic_taps(_along(c[axis], matrix[axis, 2], x), size[axis], steps[axis], at[axis], w[axis])
