@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, settings
 # `python -m pytest` puts this checkout on the path, where fastprep has no kernels folder: test what is installed.
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != ROOT]
+os.environ["PYTHONSAFEPATH"] = "1"  # the same for the programs that tests start
 
 import fastprep.registry as registry  # noqa: E402
 
