@@ -60,6 +60,11 @@ class GantryTiltError(SeriesError):
 class WriteError(FastprepError, OSError):
     """An output that cannot be written."""
 
+    def __str__(self) -> str:
+        if self.errno is None:
+            return super().__str__()
+        return f"{self.filename}: cannot be written: {self.strerror}"
+
 
 class BusyError(FastprepError, RuntimeError):
     """Another run holds the output folder."""
