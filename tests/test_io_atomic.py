@@ -63,7 +63,10 @@ def test_folder_is_put_back_when_the_new_one_cannot_take_its_place(tmp_path, mon
         rename(source, destination)
 
     monkeypatch.setattr(os, "rename", refuse)
-    with pytest.raises(WriteError, match="a.zarr: cannot be written: Input/output error"), atomic_path(target) as temporary:
+    with (
+        pytest.raises(WriteError, match="a.zarr: cannot be written: Input/output error"),
+        atomic_path(target) as temporary,
+    ):
         temporary.mkdir()
     assert names(target) == ["older"] and names(tmp_path) == ["a.zarr"]
 
@@ -85,7 +88,10 @@ def test_any_exception_leaves_nothing(tmp_path, error, folder):
 
 def test_disk_full(tmp_path):
     target = tmp_path / "a.npy"
-    with pytest.raises(WriteError, match="a.npy: cannot be written: No space left on device") as caught, atomic_path(target) as temporary:
+    with (
+        pytest.raises(WriteError, match="a.npy: cannot be written: No space left on device") as caught,
+        atomic_path(target) as temporary,
+    ):
         temporary.write_text("half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(temporary))
     assert caught.value.errno == errno.ENOSPC and caught.value.filename == str(target)
