@@ -29,7 +29,6 @@ from fastprep.core.errors import (
 from fastprep.io.atomic import PREFIX, atomic_path, remove, write_error
 
 BIDS_VERSION = "1.10.0"
-FORMATS = ("nii.gz", "nii", "npy", "zarr")
 FAILURES = "failures.csv"
 _COLUMNS = ("case", "reason", "message", "remedy")
 #: The first class an error belongs to counts.

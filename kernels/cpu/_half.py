@@ -24,16 +24,17 @@ def in_slabs(compute: Callable[[npt.NDArray[Any], int, int], None], out: npt.NDA
             wide = np.empty(part.shape, np.float32)
             with thread_limit(1):
                 compute(wide, z0, z0 + part.shape[2])
-            _cast(wide, part)
+            cast(wide, part)
 
     run_slabs(work, -(-depth // _PLANES))
 
 
 def narrow(wide: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
     """A whole float32 result into a float16 one, plane by plane on every thread."""
-    run_slabs(lambda start, stop: _cast(wide[:, :, start:stop], out[:, :, start:stop]), out.shape[2])
+    run_slabs(lambda start, stop: cast(wide[:, :, start:stop], out[:, :, start:stop]), out.shape[2])
 
 
-def _cast(wide: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
+def cast(wide: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
+    """``out[...] = wide``; what is too large for float16 becomes infinity, as IEEE 754 has it."""
     with np.errstate(over="ignore"):
         out[...] = wide

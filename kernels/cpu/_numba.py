@@ -70,6 +70,13 @@ def native(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return x.astype(x.dtype.newbyteorder("="), copy=False)
 
 
+def as_bits(x: npt.NDArray[Any], out: npt.NDArray[Any], outside: float) -> tuple[Source, npt.NDArray[Any], Any]:
+    """Input, output and fill of an exact copy: no arithmetic, so bits move as integers of the same width."""
+    bits = np.dtype(f"u{out.dtype.itemsize}")
+    ordered = x.astype(x.dtype.newbyteorder("="), copy=False)
+    return source(ordered.view(bits)), out.view(bits), np.array(outside, dtype=out.dtype).view(bits)[()]
+
+
 def compute_dtype(x: npt.NDArray[Any], out: npt.NDArray[Any]) -> np.dtype[Any]:
     """float32, except where float64 or wide integers go in or come out."""
     wide = any(a.dtype.itemsize > 4 or (a.dtype.kind in "iu" and a.dtype.itemsize == 4) for a in (x, out))

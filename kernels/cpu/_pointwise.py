@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastprep.core.threads import run_slabs
+from fastprep.kernels.cpu._half import cast
 from fastprep.kernels.cpu._numba import native
 
 #: Voxels of a chunk: several channels of it stay in the second-level cache, so the input is read once.
@@ -19,8 +20,10 @@ def over_chunks(
     kernel: Callable[..., None], x: npt.NDArray[Any], out: npt.NDArray[Any], ramps: npt.NDArray[Any]
 ) -> None:
     """``kernel(x_chunk, out_chunk, ramps)`` over all of ``x`` (...) and ``out`` (K, ...), ``out`` contiguous."""
-    while x.ndim > 1 and (x.flags.c_contiguous or len(x) == 1):
-        x, out = (x.reshape(-1), out.reshape(len(out), -1)) if x.flags.c_contiguous else (x[0], out[:, 0])
+    if x.flags.c_contiguous:
+        x, out = x.reshape(-1), out.reshape(len(out), -1)
+    while x.ndim > 1 and len(x) == 1:
+        x, out = x[0], out[:, 0]
     if x.ndim == 1:
         run_slabs(lambda start, stop: _serial(kernel, x, out, ramps, start, stop), x.size, smallest=CHUNK)
         return
@@ -48,7 +51,6 @@ def _serial(
         if out.dtype == np.float16:
             wide = np.empty((len(out), end - at), np.float32)
             kernel(piece, wide, ramps)
-            with np.errstate(over="ignore"):
-                out[:, at:end] = wide
+            cast(wide, out[:, at:end])
         else:
             kernel(piece, out[:, at:end], ramps)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastprep.core.threads import run_slabs
-from fastprep.kernels.cpu._numba import Source, jit, source
+from fastprep.kernels.cpu._numba import Source, as_bits, jit
 
 Index = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
@@ -22,11 +22,7 @@ def take(x: npt.NDArray[Any], out: npt.NDArray[Any], index: Index, outside: floa
 
     ``x`` (B, Z, Y, X) and ``out`` (B, z, y, x) of one dtype.
     """
-    # Copying needs no arithmetic: bits move as integers of the same width.
-    bits = np.dtype(f"u{x.dtype.itemsize}")
-    fill = np.array(outside, dtype=out.dtype).view(bits)[()]
-    src = source(x.astype(x.dtype.newbyteorder("="), copy=False).view(bits))
-    target = out.view(bits)
+    src, target, fill = as_bits(x, out, outside)
     first, length = _run(index[2])
     depth = out.shape[1]
     run_slabs(lambda start, stop: _take(src, target, *index, fill, first, length, start, stop), out.shape[0] * depth)

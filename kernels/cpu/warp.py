@@ -17,7 +17,18 @@ import numpy.typing as npt
 from fastprep.core.threads import run_slabs
 from fastprep.kernels.cpu._coefficients import coefficients
 from fastprep.kernels.cpu._half import in_slabs, narrow
-from fastprep.kernels.cpu._numba import Source, as_compute, compute_dtype, fma, inline, jit, load_pair, prefetch, source
+from fastprep.kernels.cpu._numba import (
+    Source,
+    as_bits,
+    as_compute,
+    compute_dtype,
+    fma,
+    inline,
+    jit,
+    load_pair,
+    prefetch,
+    source,
+)
 from fastprep.kernels.cpu._rows import finish
 from fastprep.kernels.cpu.resample import saturated
 
@@ -77,11 +88,8 @@ def _is_identity(ramp: npt.NDArray[np.float64]) -> bool:
 
 
 def _copy_nearest(x: npt.NDArray[Any], out: npt.NDArray[Any], matrix: npt.NDArray[np.float64], outside: float) -> None:
-    bits = np.dtype(f"u{x.dtype.itemsize}")
-    fill = np.array(outside, dtype=out.dtype).view(bits)[()]
-    src = source(x.astype(x.dtype.newbyteorder("="), copy=False).view(bits))
+    src, target, fill = as_bits(x, out, outside)
     size = np.array(x.shape[1:], dtype=np.int64)
-    target = out.view(bits)
     run_slabs(lambda start, stop: _copy(src, size, target, matrix, fill, start, stop), out.shape[0] * out.shape[1])
 
 
