@@ -6,7 +6,9 @@ compiled likewise.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numba
@@ -15,6 +17,8 @@ import numpy.typing as npt
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic, overload
+
+_SOURCES = hashlib.sha256(b"".join(p.read_bytes() for p in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,6 +30,10 @@ _WIDE_ROUNDER = np.float64(1.5 * 2**52)
 def jit(function: F) -> F:
     """Compile on first call for the types met, without the GIL, and keep the machine code on disk."""
     compiled: F = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+    # Numba stamps a cached kernel with its own file alone, not with the helpers compiled into it.
+    file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if file is not None:
+        file._source_stamp = (file._source_stamp, _SOURCES)
     return compiled
 
 
