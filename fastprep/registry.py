@@ -11,7 +11,7 @@ import importlib
 import importlib.util
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import cache
 from typing import Any, NamedTuple
@@ -36,20 +36,20 @@ class Op(NamedTuple):
 
 # fmt: off
 TABLE: tuple[Op, ...] = (
-    #  op              kernels                        reference  cpu      gpu   splits       tolerance
-    Op("clip_hu",      ("ramp",),                     "numpy",   "numba", NONE, "pointwise", 1e-6),
-    Op("window",       ("ramp", "sigmoid"),           "numpy",   "numba", NONE, "pointwise", 1e-6),
-    Op("multi_window", ("ramp", "sigmoid"),           "numpy",   "numba", NONE, "pointwise", 1e-6),
-    Op("rescale",      ("ramp",),                     "numpy",   "numba", NONE, "pointwise", 1e-6),
-    Op("invert",       ("ramp",),                     "numpy",   "numba", NONE, "pointwise", 1e-6),
-    Op("resample",     ("resample", "take", "onehot"), "scipy",  "numba", NONE, "slabs",     5e-6),
-    Op("resample_to",  ("warp", "resample", "onehot"), "scipy",  "numba", NONE, "slabs",     5e-6),
-    Op("warp",         ("warp", "resample", "onehot"), "scipy",  "numba", NONE, "slabs",     5e-6),
-    Op("deskew",       ("warp",),                     "scipy",   "numba", NONE, "slabs",     5e-6),
-    Op("reorient",     ("take",),                     "numpy",   "numba", NONE, "slabs",     0.0),
-    Op("flip",         ("take",),                     "numpy",   "numba", NONE, "slabs",     0.0),
-    Op("crop_or_pad",  ("take",),                     "numpy",   "numba", NONE, "slabs",     0.0),
-    Op("crop_to_mask", ("bounds", "take"),            "numpy",   "numba", NONE, "whole",     0.0),
+    #  op              kernels                        reference  cpu      gpu     splits       tolerance
+    Op("clip_hu",      ("ramp",),                     "numpy",   "numba", "cuda", "pointwise", 1e-6),
+    Op("window",       ("ramp", "sigmoid"),           "numpy",   "numba", "cuda", "pointwise", 1e-6),
+    Op("multi_window", ("ramp", "sigmoid"),           "numpy",   "numba", "cuda", "pointwise", 1e-6),
+    Op("rescale",      ("ramp",),                     "numpy",   "numba", "cuda", "pointwise", 1e-6),
+    Op("invert",       ("ramp",),                     "numpy",   "numba", "cuda", "pointwise", 1e-6),
+    Op("resample",     ("resample", "take", "onehot"), "scipy",  "numba", "cuda", "slabs",     5e-6),
+    Op("resample_to",  ("warp", "resample", "onehot"), "scipy",  "numba", "cuda", "slabs",     5e-6),
+    Op("warp",         ("warp", "resample", "onehot"), "scipy",  "numba", "cuda", "slabs",     5e-6),
+    Op("deskew",       ("warp",),                     "scipy",   "numba", "cuda", "slabs",     5e-6),
+    Op("reorient",     ("take",),                     "numpy",   "numba", "cuda", "slabs",     0.0),
+    Op("flip",         ("take",),                     "numpy",   "numba", "cuda", "slabs",     0.0),
+    Op("crop_or_pad",  ("take",),                     "numpy",   "numba", "cuda", "slabs",     0.0),
+    Op("crop_to_mask", ("bounds", "take"),            "numpy",   "numba", "cuda", "whole",     0.0),
 )
 # fmt: on
 
@@ -108,6 +108,28 @@ def backend(name: str) -> Iterator[None]:
         yield
     finally:
         _forced.reset(token)
+
+
+def gpu_driver() -> Any:
+    """What talks to the GPU: see ``kernels/gpu/_driver.py``.
+
+    Raises
+    ------
+    MissingExtraError
+        CuPy is not installed.
+    DeviceError
+        There is no CUDA device, or this process was forked from one that used it.
+    """
+    return _gpu().driver()
+
+
+def one_launch(x: Any) -> AbstractContextManager[None]:
+    """Kernels of a GPU array called inside are launched together at the end, as few as they can be."""
+    return _gpu().merged() if device_of(x) == "gpu" else nullcontext()
+
+
+def _gpu() -> Any:
+    return importlib.import_module("fastprep.kernels.gpu._compile")
 
 
 def _backend_of(x: Any) -> str:

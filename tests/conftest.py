@@ -25,6 +25,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != ROOT]
 os.environ["PYTHONSAFEPATH"] = "1"  # the same for the programs that tests start
 
+import emulated  # noqa: E402
+import emulator  # noqa: E402
 import fastprep.registry as registry  # noqa: E402
 
 # JAX arrays of these tests are on the host, and of the dtypes asked for.
@@ -38,21 +40,36 @@ settings.register_profile("explore", max_examples=1000, **_FREE)
 settings.load_profile("ci")
 
 
+def cuda_is_here() -> bool:
+    """True on a machine with CuPy and a CUDA device."""
+    return importlib.util.find_spec("cupy") is not None and importlib.import_module("cupy").cuda.is_available()
+
+
 @pytest.fixture(params=["reference", "cpu", pytest.param("gpu", marks=pytest.mark.gpu)])
 def backend(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Each backend by name; host arrays run on it inside the test. For "gpu" move them there with `put`."""
+    """Each backend by name; host arrays run on it inside the test. For "gpu" move them there with `put`.
+
+    Without a CUDA device its kernels run on the emulator: the same source, compiled by g++.
+    """
     name: str = request.param
-    if name == "gpu":
-        _skip_without_gpu()
+    if name == "gpu" and not cuda_is_here():
+        why_not = emulator.missing()
+        if why_not:
+            pytest.skip(why_not)
+        with emulated.use():
+            yield name
+        return
     with nullcontext() if name == "gpu" else registry.backend(name):
         yield name
 
 
 @pytest.fixture
 def put(backend: str) -> Callable[[npt.ArrayLike], Any]:
-    """Moves a NumPy array to where `backend` runs: nowhere for the host, to CuPy for "gpu"."""
+    """Moves a NumPy array to where `backend` runs: nowhere for the host, to CuPy or the emulated device for "gpu"."""
     if backend != "gpu":
         return np.asarray
+    if not cuda_is_here():
+        return emulated.put
     cupy = importlib.import_module("cupy")
     return lambda x: cupy.asarray(x)
 
@@ -104,13 +121,3 @@ def data() -> Path:
     path = Path(folder)
     assert path.is_dir(), f"FASTPREP_TEST_DATA={folder!r}: no such folder"
     return path
-
-
-def _skip_without_gpu() -> None:
-    if all(row.gpu == registry.NONE for row in registry.TABLE):
-        pytest.skip("no operation has a GPU kernel")
-    if importlib.util.find_spec("cupy") is None:
-        pytest.skip("no GPU: CuPy is not installed")
-    cupy = importlib.import_module("cupy")
-    if not cupy.cuda.is_available():
-        pytest.skip("no GPU: CuPy finds no CUDA device")

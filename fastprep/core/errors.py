@@ -33,6 +33,14 @@ class NoKernelError(FastprepError, NotImplementedError):
     """No kernel for this operation on this device; data is never moved silently."""
 
 
+class DeviceError(FastprepError, RuntimeError):
+    """No CUDA device, arrays on different devices, or CUDA used where it cannot be."""
+
+
+class KernelError(FastprepError, RuntimeError):
+    """A CUDA kernel the compiler refuses; the message is the compiler's, with file and line."""
+
+
 class MissingExtraError(FastprepError, ImportError):
     """An optional dependency is not installed; the message names the extra."""
 

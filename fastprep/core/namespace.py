@@ -57,7 +57,7 @@ def host_view(x: Any) -> npt.NDArray[Any]:
     """
     if isinstance(x, np.ndarray):
         view = np.asarray(x)
-    elif _is_torch(x):
+    elif is_torch(x):
         view = _torch_view(x)
     else:
         try:
@@ -75,15 +75,20 @@ def like(result: npt.NDArray[Any], x: Any) -> Any:
     """``result`` as an array of the library of ``x``, without a copy where that library can take one over."""
     if isinstance(x, np.ndarray):
         return result
-    if _is_torch(x):
+    if is_torch(x):
         torch = sys.modules["torch"]
         return torch.from_numpy(result)
     xp = array_api_compat.array_namespace(x)
     return xp.asarray(result)
 
 
-def dtype_name(dtype: Any) -> str:
-    """The NumPy name of a data type of any library: ``torch.float32`` is "float32"."""
+def dtype_name(dtype: Any, x: Any = None) -> str:
+    """The NumPy name of a data type of any library: ``torch.float32`` is "float32".
+
+    For results of ``x`` on a GPU that may be "bfloat16", which NumPy does not have.
+    """
+    if x is not None and str(dtype).rpartition(".")[2] == "bfloat16" and device_of(x) == "gpu":
+        return "bfloat16"
     name = dtype if isinstance(dtype, str) else getattr(dtype, "name", None)
     found: np.dtype[Any] | None
     try:
@@ -97,7 +102,8 @@ def dtype_name(dtype: Any) -> str:
     return found.name
 
 
-def _is_torch(x: Any) -> bool:
+def is_torch(x: Any) -> bool:
+    """True for a PyTorch tensor; PyTorch is not imported for the question."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(x, torch.Tensor)
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from fastprep.core.checks import check_memory, float_for
-from fastprep.core.namespace import dtype_name, host_view, like
+from fastprep.core.checks import float_for
+from fastprep.core.namespace import dtype_name
 from fastprep.core.ramp import Ramp
+from fastprep.ops._arrays import empty, view_of, with_shape
 from fastprep.registry import kernel
 
 
@@ -21,13 +22,11 @@ def apply_ramps(
     ``function`` is the kernel: "ramp", or "sigmoid" whose Ramp is the exponent and whose bounds are the output's.
     """
     run = kernel(function, x)
-    view = host_view(x)
-    name = float_for(view.dtype) if dtype is None else dtype_name(dtype)
-    shape = (len(ramps), *view.shape)
-    check_memory(shape, name)
-    out = np.empty(shape, dtype=name)
+    view = view_of(x)
+    name = float_for(view.dtype) if dtype is None else dtype_name(dtype, x)
+    out = empty((len(ramps), *view.shape) if channels else view.shape, name, x)
     if view.size:
         table = np.array([r.to_tuple() for r in ramps], dtype=np.float64)
-        run(view if view.ndim else view.reshape(1), out if view.ndim else out.reshape(len(ramps), 1), table)
-    # The dots keep the result of a single number an array.
-    return like(out if channels else out[0, ...], x)
+        shape = view.shape or (1,)
+        run(with_shape(view, shape), with_shape(out.view, (len(ramps), *shape)), table)
+    return out.finish()

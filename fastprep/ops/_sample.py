@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastprep.core.checks import ONEHOT, check_interpolable, check_memory, check_space, float_for
+from fastprep.core.checks import ONEHOT, check_interpolable, check_space, float_for
 from fastprep.core.errors import ArgumentError
 from fastprep.core.image import Image
 from fastprep.core.index_map import IndexMap
-from fastprep.core.namespace import dtype_name, host_view, like
+from fastprep.core.namespace import dtype_name
 from fastprep.core.ramp import Ramp
 from fastprep.core.taps import Taps, axis_taps
-from fastprep.registry import kernel
+from fastprep.ops._arrays import View, empty, three, view_of, volumes, with_shape
+from fastprep.registry import kernel, one_launch
 
 IDENTITY = Ramp()
 Box = tuple[tuple[int, int], ...]
@@ -50,7 +51,7 @@ def sample(
     first, in place, so that ties and borders are those of its output. By default order 0 without Ramps keeps the dtype,
     and the rest follows the float rule. With ``channels`` the result has a new first axis, one entry per post Ramp.
     """
-    view = host_view(x)
+    view = view_of(x)
     if seen is not None:
         view = _seen(view, seen)
     leading, space = check_space(view.shape, index_map.ndim)
@@ -60,24 +61,23 @@ def sample(
         raise ArgumentError(msg)
     plain = len(post) == 1 and all(r.is_identity for r in (pre, *post))
     kept = view.dtype.name if plain and order in (0, ONEHOT) else float_for(view.dtype)
-    name = kept if dtype is None else dtype_name(dtype)
+    name = kept if dtype is None else dtype_name(dtype, x)
     if index_map.is_lossless and order != ONEHOT:
         order = 0
     copies = plain and order in (0, ONEHOT) and name == view.dtype.name
     if order == ONEHOT and not copies:
         msg = "order='onehot' returns labels as they are: no Ramp and no other dtype"
         raise ArgumentError(msg)
-    shape = (len(post), *leading, *index_map.shape)
-    check_memory(shape, name)
-    out = np.empty(shape, dtype=name)
-    flat_out = out.reshape(len(post), -1, *_three(index_map.shape))
-    flat_in = view.reshape(-1, *_three(space))
+    shape = (*leading, *index_map.shape)
+    out = empty((len(post), *shape) if channels else shape, name, x)
     beyond = [float(r(fill)) for r in post] if outside is None else list(outside)
-    whole = tuple((0, n) for n in _three(index_map.shape))
+    whole = tuple((0, n) for n in three(index_map.shape))
     inner = whole if limit is None else (*whole[: 3 - len(limit)], *limit)
-    job = _Job(flat_in, flat_out, _matrix(index_map), order, pre, post, antialias, copies, beyond, inner)
-    job.run(x, index_map.axis_order)
-    return like(out if channels else out[0], x)
+    with one_launch(x):
+        for flat_in, flat_out in volumes(view, with_shape(out.view, (len(post), *shape)), index_map.ndim):
+            job = _Job(flat_in, flat_out, _matrix(index_map), order, pre, post, antialias, copies, beyond, inner)
+            job.run(x, index_map.axis_order)
+    return out.finish()
 
 
 def sample_image(x: Any, index_map: IndexMap, **how: Any) -> Any:
@@ -87,7 +87,7 @@ def sample_image(x: Any, index_map: IndexMap, **how: Any) -> Any:
     return sample(x, index_map, **how)
 
 
-def _seen(x: npt.NDArray[Any], index_map: IndexMap) -> npt.NDArray[Any]:
+def _seen(x: View, index_map: IndexMap) -> View:
     """The output of a lossless map that stays inside ``x``, as a view."""
     order = index_map.axis_order or ()
     leading = x.ndim - index_map.ndim
@@ -96,7 +96,7 @@ def _seen(x: npt.NDArray[Any], index_map: IndexMap) -> npt.NDArray[Any]:
         step, start = int(index_map.matrix[source, axis]), int(index_map.matrix[source, 3])
         stop = start + step * index_map.shape[axis]
         slices.append(slice(start, stop if stop >= 0 else None, step))
-    return x.transpose(*range(leading), *(leading + a for a in order))[(..., *slices)]
+    return x.transpose(*range(leading), *(leading + a for a in order))[(*[slice(None)] * leading, *slices)]
 
 
 class _Job:
@@ -104,8 +104,8 @@ class _Job:
 
     def __init__(
         self,
-        x: npt.NDArray[Any],
-        out: npt.NDArray[Any],
+        x: Any,
+        out: Any,
         matrix: npt.NDArray[np.float64],
         order: int,
         pre: Ramp,
@@ -131,19 +131,20 @@ class _Job:
         if self.antialias and self.order != ONEHOT:
             msg = "antialias=True with an oblique map: resample along the axes first, then warp"
             raise ArgumentError(msg)
-        out, matrix = self._limited()
+        out, matrix = self._limited(like_x)
         if self.order == ONEHOT:
             kernel("onehot", like_x)(self.x, out[0], matrix, self._fill())
         else:
             outside = np.array([self._fill()]) if self.copies else self.outside
             kernel("warp", like_x)(self.x, out, matrix, self.order, self.pre, self.post, outside)
 
-    def _limited(self) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
+    def _limited(self, like_x: Any) -> tuple[Any, npt.NDArray[np.float64]]:
         """The part of the output inside the limit and the matrix that starts there; the rest is filled."""
         if all((a, b) == (0, n) for (a, b), n in zip(self.limit, self.out.shape[2:], strict=True)):
             return self.out, self.matrix
-        for k, value in enumerate(self.outside if not self.copies else [self._fill()]):
-            self.out[k] = value
+        everywhere = tuple(np.full(n, -1) for n in self.out.shape[2:])
+        for k, value in enumerate(self.outside):
+            kernel("take", like_x)(self.out[k], self.out[k], everywhere, self._held(value))
         start = np.eye(4)
         start[:3, 3] = [a for a, _ in self.limit]
         box = tuple(slice(a, max(a, b)) for a, b in self.limit)
@@ -174,14 +175,18 @@ class _Job:
         return taps._replace(start=start, stop=max(min(taps.stop, high), start))
 
     def _fill(self) -> float:
-        """The fill of an exact copy: as the dtype holds it."""
-        fill, dtype = float(self.outside[0]), self.out.dtype
+        """The fill of an exact copy."""
+        return self._held(float(self.outside[0]))
+
+    def _held(self, value: float) -> float:
+        """A value as the dtype of the result holds it."""
+        dtype = self.out.dtype
         if dtype.kind == "f":
-            return fill
+            return value
         if dtype.kind == "b":
-            return float(fill != 0)
+            return float(value != 0)
         info = np.iinfo(dtype)
-        return float(min(max(round(fill), info.min), info.max))
+        return float(min(max(round(value), info.min), info.max))
 
 
 def _table(taps: Taps) -> npt.NDArray[np.int64]:
@@ -189,10 +194,6 @@ def _table(taps: Taps) -> npt.NDArray[np.int64]:
     index[: taps.start] = -1
     index[taps.stop :] = -1
     return index
-
-
-def _three(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return shape if len(shape) == 3 else (1, *shape)
 
 
 def _matrix(index_map: IndexMap) -> npt.NDArray[np.float64]:

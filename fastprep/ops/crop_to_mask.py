@@ -10,7 +10,8 @@ import numpy as np
 from fastprep.core.errors import ArgumentError, ShapeError
 from fastprep.core.image import Image
 from fastprep.core.index_map import IndexMap
-from fastprep.core.namespace import host_view, shape_of
+from fastprep.core.namespace import device_of, shape_of
+from fastprep.ops._arrays import three, view_of, with_shape
 from fastprep.ops._sample import sample_image
 from fastprep.registry import kernel
 
@@ -52,8 +53,7 @@ def crop_to_mask(x: Any, mask: Any, *, margin: int | Sequence[int] = 0) -> Any:
     if len(around) != len(space) or any(m < 0 for m in around):
         msg = f"margin={margin}: expected one number of voxels, or {len(space)}, none negative"
         raise ArgumentError(msg)
-    view = host_view(marks)
-    box = kernel("bounds", marks)(view.reshape(space if len(space) == 3 else (1, *space)))[-len(space) :]
+    box = kernel("bounds", marks)(with_shape(view_of(marks), three(space)))[-len(space) :]
     if not box.any():
         msg = "mask holds no voxel: there is nothing to crop to"
         raise ArgumentError(msg)

@@ -1,0 +1,124 @@
+"""Arrays in and results out: what kernels see of them on the host and on a GPU, and where results are made."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import array_api_compat
+import numpy as np
+import numpy.typing as npt
+
+from fastprep.core.checks import check_memory
+from fastprep.core.device_view import DeviceView, device_view
+from fastprep.core.errors import DTypeError, TooLargeError
+from fastprep.core.namespace import device_of, host_view, is_torch, like
+from fastprep.registry import gpu_driver
+
+#: What kernels take: memory of the host as NumPy has it, or of a GPU.
+View = npt.NDArray[Any] | DeviceView
+
+
+class Output(NamedTuple):
+    """A result being made: what kernels write, and how it becomes an array of the caller's library."""
+
+    view: Any
+    finish: Callable[[], Any]
+
+
+def view_of(x: Any) -> Any:
+    """What kernels see of an array of any library, without a copy.
+
+    Raises
+    ------
+    DTypeError
+        No array, a tensor that requires grad, or a data type fastprep does not know.
+    """
+    if device_of(x) == "cpu":
+        return host_view(x)
+    view = device_view(x)
+    if view is None:
+        # JAX and others lend their memory by DLPack, after what they still compute.
+        view = device_view(gpu_driver().adopt(x))
+        assert view is not None, "the driver's own arrays have a view"
+    return view
+
+
+def empty(shape: Sequence[int], dtype: str, x: Any) -> Output:
+    """A new contiguous array of the library and on the device of ``x``, from that library's memory pool.
+
+    Raises
+    ------
+    TooLargeError
+        It does not fit into the memory there.
+    """
+    shape = tuple(shape)
+    if device_of(x) == "cpu":
+        check_memory(shape, dtype)
+        out = np.empty(shape, dtype)
+        return Output(out, lambda: like(out, x))
+    try:
+        made = _on_device(shape, dtype, x)
+    except (MemoryError, RuntimeError) as error:
+        if type(error).__name__ != "OutOfMemoryError":
+            raise
+        width = 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
+        size = int(np.prod(shape, dtype=np.float64)) * width
+        msg = f"a result of shape {shape} {dtype} takes {size / 2**30:.1f} GiB, which the GPU does not have free"
+        raise TooLargeError(msg) from error
+    view = device_view(made)
+    assert view is not None, "made by a library that has views"
+    # Read-only memory and foreign libraries: the kernels write before the array is handed on.
+    own = is_torch(x) or type(made) is type(x)
+    return Output(view, lambda: made if own else array_api_compat.array_namespace(x).from_dlpack(made))
+
+
+def volumes(x: Any, out: Any, ndim: int) -> Iterator[tuple[Any, Any]]:
+    """``x`` (..., space) as (B, Z, Y, X) beside ``out`` (K, ..., space) as (K, B, z, y, x), in one piece if it can be."""
+    if not isinstance(x, DeviceView):
+        yield x.reshape(-1, *three(x.shape[x.ndim - ndim :])), out.reshape(len(out), -1, *three(out.shape[-ndim:]))
+        return
+    four = x.grouped(ndim)
+    if four is None:
+        for i in range(x.shape[0]):
+            yield from volumes(x[i], out[:, i], ndim)
+        return
+    space = out.shape[out.ndim - ndim :]
+    batches = math.prod(out.shape[1 : out.ndim - ndim])
+    # Whatever the step between channels is, what is inside one is contiguous.
+    five = out[0].with_shape((batches, *space))
+    five = replace(five, shape=(out.shape[0], *five.shape), strides=(out.strides[0], *five.strides))
+    if ndim == 2:
+        four, five = _with_axis(four, 1), _with_axis(five, 2)
+    yield four, five
+
+
+def with_shape(view: Any, shape: tuple[int, ...]) -> Any:
+    """Axes of length one added or taken away, of a contiguous array any other shape too."""
+    if view.shape == shape:
+        return view
+    return view.with_shape(shape) if isinstance(view, DeviceView) else view.reshape(shape)
+
+
+def three(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Two space axes as three."""
+    return shape if len(shape) == 3 else (1, *shape)
+
+
+def _on_device(shape: tuple[int, ...], dtype: str, x: Any) -> Any:
+    if is_torch(x):
+        return x.new_empty(shape, dtype=getattr(sys.modules["torch"], dtype))
+    if dtype == "bfloat16":
+        msg = "dtype='bfloat16': of the libraries on a GPU PyTorch alone has it"
+        raise DTypeError(msg)
+    return gpu_driver().empty(shape, dtype, int(x.__dlpack_device__()[1]))
+
+
+def _with_axis(x: DeviceView, at: int) -> DeviceView:
+    shape, strides = list(x.shape), list(x.strides)
+    shape.insert(at, 1)
+    strides.insert(at, 0)
+    return replace(x, shape=tuple(shape), strides=tuple(strides))

@@ -1,0 +1,195 @@
+"""The only loader of CUDA: sources with their headers inlined, compiled on first use per device, launched.
+
+CuPy's cache on disk knows a kernel by its text alone, so headers are made part of the text. Kernels run on the
+stream their arrays' library works on, and nothing here waits for them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import struct
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fastprep.core.device_view import DeviceView, device_view
+from fastprep.core.errors import DeviceError
+from fastprep.kernels.gpu._driver import Driver, make_driver
+from fastprep.kernels.gpu._tables import Table, on_device
+
+HERE = Path(__file__).parent
+STEMS = tuple(sorted(path.stem for path in HERE.glob("*.cu")))
+#: No contraction: a * b + c has the bits it has on the CPU.
+OPTIONS = ("--std=c++17", "--fmad=false", "--restrict")
+
+_JOBS = struct.Struct("@PPi4x")
+_FORKED = (
+    "CUDA was in use when this process was forked, and does not survive that: start workers with "
+    "multiprocessing's 'spawn', or use threads, or prepare batches on the GPU in the main process"
+)
+
+
+class Launch(NamedTuple):
+    """A kernel's run over one job."""
+
+    stem: str
+    expression: str
+    job: bytes
+    blocks: int
+    threads: int
+    #: Bytes of dynamic shared memory of a block.
+    shared: int
+    #: Every array it reads or writes, and the tables it reads: kept alive until it is launched.
+    views: Sequence[DeviceView]
+    tables: Sequence[Table] = ()
+    #: Launches of an earlier stage come first.
+    stage: int = 0
+
+
+class _State:
+    driver: Driver | None = None
+    used = False
+    forked = False
+
+
+_queue: ContextVar[list[Launch] | None] = ContextVar("fastprep_launches", default=None)
+
+
+def driver() -> Driver:
+    """What talks to the device: CuPy, unless a test has put something in its place."""
+    if _State.forked:
+        raise DeviceError(_FORKED)
+    if _State.driver is None:
+        _State.driver = make_driver()
+    _State.used = True
+    return _State.driver
+
+
+def tables(view: DeviceView, *parts: bytes) -> Table:
+    """Small tables on the device and stream of an array."""
+    talk = driver()
+    return on_device(talk, view.device, talk.stream(view), *parts)
+
+
+def scratch(view: DeviceView, shape: Sequence[int], dtype: str) -> DeviceView:
+    """Memory beside an array, of its library's pool, for as long as the result is kept."""
+    torch_empty = getattr(view.owner, "new_empty", None)
+    if torch_empty is None:
+        array = driver().empty(shape, dtype, view.device)
+    else:
+        array = torch_empty(tuple(shape), dtype=getattr(sys.modules["torch"], dtype))
+    made = device_view(array)
+    assert made is not None, "the library that gave the memory"
+    return made
+
+
+def use_driver(replacement: Driver | None) -> Driver | None:
+    """Put ``replacement`` in CuPy's place and return what was there."""
+    before, _State.driver = _State.driver, replacement
+    return before
+
+
+def launch(run: Launch) -> None:
+    """Queue a kernel on its arrays' stream; inside `merged` until that ends."""
+    if run.blocks == 0:
+        return
+    waiting = _queue.get()
+    if waiting is None:
+        _launch([run])
+    else:
+        waiting.append(run)
+
+
+@contextmanager
+def merged() -> Iterator[None]:
+    """Launches inside that are of one kernel and one stage become one launch, over a table of their jobs."""
+    if _queue.get() is not None:
+        yield
+        return
+    waiting: list[Launch] = []
+    token = _queue.set(waiting)
+    try:
+        yield
+    finally:
+        _queue.reset(token)
+    # Not after an error: then nothing is launched.
+    kinds = [(r.stage, r.stem, r.expression, r.threads, _place(r)) for r in waiting]
+    order = sorted(range(len(waiting)), key=kinds.__getitem__)
+    for _, same in groupby(order, key=kinds.__getitem__):
+        _launch([waiting[i] for i in same])
+
+
+@cache
+def text(stem: str) -> str:
+    """A source file with its headers in place, and lines that tell the compiler where each came from."""
+    return _inlined(HERE / f"{stem}.cu", set())
+
+
+def instances(stem: str) -> tuple[str, ...]:
+    """Every instantiation the launcher of a source may ask for."""
+    names: tuple[str, ...] = importlib.import_module(f"fastprep.kernels.gpu.{stem}").INSTANCES
+    return names
+
+
+def threads(stem: str) -> int:
+    """Threads of the launcher's largest block."""
+    count: int = importlib.import_module(f"fastprep.kernels.gpu.{stem}").THREADS
+    return count
+
+
+def _place(run: Launch) -> tuple[int, int]:
+    return run.views[0].device, driver().stream(run.views[0])
+
+
+def _launch(runs: Sequence[Launch]) -> None:
+    first = runs[0]
+    device, stream = _place(first)
+    for view in (v for run in runs for v in run.views):
+        if view.device != device:
+            msg = f"arrays on GPU {device} and on GPU {view.device} in one call: move one of them"
+            raise DeviceError(msg)
+    talk = driver()
+    function = talk.function(first.stem, first.expression, device)
+    shared = max(run.shared for run in runs)
+    blocks, jobs = first.blocks, _JOBS.pack(0, 0, 0)
+    if len(runs) > 1:
+        starts = [0]
+        for run in runs:
+            starts.append(starts[-1] + run.blocks)
+        blocks = starts.pop()
+        table = on_device(
+            talk, device, stream, b"".join(run.job for run in runs), struct.pack(f"@{len(starts)}I", *starts)
+        )
+        jobs = _JOBS.pack(*table.addresses, len(runs))
+    views = [view for run in runs for view in run.views]
+    talk.launch(function, blocks, first.threads, shared, (first.job, jobs), device, stream, views)
+
+
+def _inlined(path: Path, seen: set[Path]) -> str:
+    lines = [f'#line 1 "{path.name}"']
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if line.startswith('#include "'):
+            header = HERE / line.split('"')[1]
+            if header not in seen:
+                seen.add(header)
+                lines.append(_inlined(header, seen))
+            lines.append(f'#line {number + 1} "{path.name}"')
+        elif line != "#pragma once":
+            lines.append(line)
+        else:
+            lines.append("")
+    return "\n".join(lines) + "\n"
+
+
+def _after_fork() -> None:
+    _State.forked = _State.forked or _State.used
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,8 @@
+// out[k] = clip(a_k x + b_k, lo_k, hi_k)
+#include "pointwise.cuh"
+
+template <class In, class Out>
+__global__ void __launch_bounds__(POINTWISE_THREADS)
+ramp(const __grid_constant__ PointwiseJob one, const Jobs<PointwiseJob> jobs) {
+    pointwise<Ramp, In, Out>(one, jobs);
+}

@@ -1,0 +1,115 @@
+// out[k, b, z, y, x] = post_k( sum_tuv wz[t, z] wy[u, y] wx[v, x] * pre(x[b, iz[t, z], iy[u, y], ix[v, x]]) )
+//
+// Nearest and linear: one read, one write (`gather`). Bytes: the floor is the input read once in its own dtype and the
+// output written once; eight neighbours come from the first-level cache. More taps, and cubic: three passes along
+// y, x, z (`lines.cuh`), float32 between them, the outputs outside the input by `frame`.
+#include "lines.cuh"
+
+constexpr int GATHER_ROWS = 8;
+// Output planes of a thread: its x and y tables stay in registers, and planes shared by two outputs are blended once.
+constexpr int GATHER_PLANES = 16;
+
+struct GatherJob {
+    const void* x;
+    void* out;
+    const int32* index[3];  // (taps, outputs) of z, y, x
+    const void* weight[3];  // the same, in the type computed in
+    int64 strides[4];
+    int64 o_strides[3];  // of b, z, y; neighbours in x are neighbours in memory
+    int32 shape[4];  // of the output: b, z, y, x
+    int32 inside[3][2];
+    int32 blocks[3];  // along z, y, x
+    int32 padding;
+    float64 pre[4];
+    Channels channels;
+};
+
+template <class In, class Out, int TAPS>
+__global__ void __launch_bounds__(32 * GATHER_ROWS)
+gather(const __grid_constant__ GatherJob one, const Jobs<GatherJob> jobs) {
+    using C = Compute<In, Out>;
+    uint32 block;
+    const GatherJob& job = find_job(one, jobs, block);
+    const int32 x = int32(block % job.blocks[2]) * 32 + threadIdx.x % 32;
+    block /= job.blocks[2];
+    const int32 y = int32(block % job.blocks[1]) * GATHER_ROWS + threadIdx.x / 32;
+    block /= job.blocks[1];
+    const int32 first = int32(block % job.blocks[0]) * GATHER_PLANES;
+    const int64 b = block / job.blocks[0];
+    const int32 depth = job.shape[1], height = job.shape[2], width = job.shape[3];
+    if (x >= width || y >= height) return;
+    const int32 last = first + GATHER_PLANES < depth ? first + GATHER_PLANES : depth;
+    const int64 plane = job.o_strides[1];
+    Out* out = static_cast<Out*>(job.out) + b * job.o_strides[0] + first * plane + y * job.o_strides[2] + x;
+    const bool covered = job.inside[1][0] <= y && y < job.inside[1][1] && job.inside[2][0] <= x && x < job.inside[2][1];
+    if (!covered) {
+        for (int32 z = first; z < last; z++, out += plane) finish_outside(job.channels, out);
+        return;
+    }
+    const Ramp<C> pre(job.pre);
+    const In* const source = static_cast<const In*>(job.x) + b * job.strides[0];
+    const auto voxel = [=](int64 at) { return pre(number<C>(source[at])); };
+    const int64 sz = job.strides[1];
+    const int64 a00 = job.index[1][y] * job.strides[2] + job.index[2][x] * job.strides[3];
+    if constexpr (TAPS == 1) {
+        const C wx = static_cast<const C*>(job.weight[2])[x], wy = static_cast<const C*>(job.weight[1])[y];
+        for (int32 z = first; z < last; z++, out += plane) {
+            if (z < job.inside[0][0] || z >= job.inside[0][1]) {
+                finish_outside(job.channels, out);
+            } else {
+                const C wz = static_cast<const C*>(job.weight[0])[z];
+                finish(job.channels, out, voxel(job.index[0][z] * sz + a00) * wx * wy * wz);
+            }
+        }
+        return;
+    } else {
+        const int64 a01 = job.index[1][y] * job.strides[2] + job.index[2][width + x] * job.strides[3];
+        const int64 a10 = job.index[1][height + y] * job.strides[2] + job.index[2][x] * job.strides[3];
+        const int64 a11 = job.index[1][height + y] * job.strides[2] + job.index[2][width + x] * job.strides[3];
+        const C wx = static_cast<const C*>(job.weight[2])[width + x];
+        const C wy = static_cast<const C*>(job.weight[1])[height + y];
+        const C* const wz = static_cast<const C*>(job.weight[0]) + depth;
+        const auto blend = [=](int32 iz) {
+            const int64 at = iz * sz;
+            const C v0 = voxel(at + a00), v1 = voxel(at + a01), v2 = voxel(at + a10), v3 = voxel(at + a11);
+            const C low = v0 + (v1 - v0) * wx, high = v2 + (v3 - v2) * wx;
+            return low + (high - low) * wy;
+        };
+        int32 held = -1;
+        C upper = C(0);
+        for (int32 z = first; z < last; z++, out += plane) {
+            if (z < job.inside[0][0] || z >= job.inside[0][1]) {
+                finish_outside(job.channels, out);
+                continue;
+            }
+            const int32 i0 = job.index[0][z], i1 = job.index[0][depth + z];
+            const C lower = i0 == held ? upper : blend(i0);
+            upper = i1 == i0 ? lower : blend(i1);
+            held = i1;
+            finish(job.channels, out, lower + (upper - lower) * wz[z]);
+        }
+    }
+}
+
+// What lies outside the box of outputs that have a source.
+template <class Out>
+__global__ void __launch_bounds__(32 * GATHER_ROWS)
+frame(const __grid_constant__ GatherJob one, const Jobs<GatherJob> jobs) {
+    uint32 block;
+    const GatherJob& job = find_job(one, jobs, block);
+    const int32 x = int32(block % job.blocks[2]) * 32 + threadIdx.x % 32;
+    block /= job.blocks[2];
+    const int32 y = int32(block % job.blocks[1]) * GATHER_ROWS + threadIdx.x / 32;
+    block /= job.blocks[1];
+    const int32 first = int32(block % job.blocks[0]) * GATHER_PLANES;
+    const int64 b = block / job.blocks[0];
+    const int32 depth = job.shape[1], height = job.shape[2], width = job.shape[3];
+    if (x >= width || y >= height) return;
+    const bool covered = job.inside[1][0] <= y && y < job.inside[1][1] && job.inside[2][0] <= x && x < job.inside[2][1];
+    const int32 last = first + GATHER_PLANES < depth ? first + GATHER_PLANES : depth;
+    Out* const out = static_cast<Out*>(job.out) + b * job.o_strides[0] + y * job.o_strides[2] + x;
+    for (int32 z = first; z < last; z++) {
+        if (covered && job.inside[0][0] <= z && z < job.inside[0][1]) continue;
+        finish_outside(job.channels, out + z * job.o_strides[1]);
+    }
+}

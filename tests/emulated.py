@@ -1,0 +1,202 @@
+"""A GPU that is not there: arrays in its memory, a PyTorch tensor that says it is on it, and the driver beneath.
+
+`use()` puts the driver in CuPy's place. Every launch runs the CUDA source itself, compiled by g++ (see `emulator`), with
+its lanes forward, in reverse and shuffled, and the three must leave the same bits; the guards around every array must
+be untouched.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import sys
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+import emulator
+from fastprep.core.device_view import DeviceView
+from fastprep.kernels.gpu import _compile
+
+_GUARD = 256
+_STREAM = 7
+_CUDA = (2, 0)
+
+
+class Memory:
+    """Bytes of the device between two guards."""
+
+    alive: ClassVar[weakref.WeakSet[Memory]] = weakref.WeakSet()
+
+    def __init__(self, nbytes: int) -> None:
+        whole = np.full(nbytes + 2 * _GUARD + 64, 0xA5, np.uint8)
+        start = _GUARD + (-(whole.ctypes.data + _GUARD)) % 64
+        self._before, self.bytes, self._after = whole[:start], whole[start : start + nbytes], whole[start + nbytes :]
+        Memory.alive.add(self)
+
+    @property
+    def address(self) -> int:
+        return int(self.bytes.ctypes.data)
+
+    def is_intact(self) -> bool:
+        return bool((self._before == 0xA5).all() and (self._after == 0xA5).all())
+
+    def is_idle(self) -> bool:
+        return True
+
+
+class DeviceArray:
+    """What CuPy's array is to fastprep. Like CuPy's, it becomes no NumPy array by itself."""
+
+    def __init__(self, memory: Memory, host: npt.NDArray[Any]) -> None:
+        self.memory, self._host = memory, host
+        self.shape, self.dtype, self.ndim, self.size = host.shape, host.dtype, host.ndim, host.size
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        return {**self._host.__array_interface__, "version": 3, "stream": _STREAM}
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return _CUDA
+
+    def __array_namespace__(self, api_version: str | None = None) -> Any:
+        return sys.modules[__name__]
+
+    def __getitem__(self, key: Any) -> DeviceArray:
+        return DeviceArray(self.memory, self._host[key])
+
+    def get(self) -> npt.NDArray[Any]:
+        return self._host.copy()
+
+    def __array__(self, *_: Any, **__: Any) -> npt.NDArray[Any]:
+        msg = "implicit conversion of a device array to NumPy"
+        raise TypeError(msg)
+
+
+def put(x: npt.ArrayLike) -> DeviceArray:
+    """A NumPy array on the device, with the same strides."""
+    host = np.asarray(x)
+    if host.size == 0 or not host.dtype.isnative:
+        host = np.ascontiguousarray(host.astype(host.dtype.newbyteorder("=")))
+    low, high = np.lib.array_utils.byte_bounds(host)
+    memory = Memory(high - low)
+    at = host.__array_interface__["data"][0] - low
+    there = np.ndarray(host.shape, host.dtype, memory.bytes, at, host.strides) if host.size else host.copy()
+    there[...] = host
+    return DeviceArray(memory, there)
+
+
+class Driver:
+    """Kernels run by the emulator, memory from NumPy, and a log of every call."""
+
+    def __init__(self) -> None:
+        self.sanitize = os.environ.get("FASTPREP_EMULATOR") == "sanitize"
+        self.log: list[tuple[str, Any]] = []
+        self._modules: dict[tuple[str, str], emulator.Module] = {}
+
+    def count(self, what: str) -> int:
+        """Calls of a kind since the log was cleared."""
+        return sum(kind == what for kind, _ in self.log)
+
+    def function(self, stem: str, expression: str, device: int) -> tuple[emulator.Module, str]:
+        # Instantiations of one first type are built together: one by one would take long, and all at once too.
+        kind = re.split(r"[<,>]", expression)[1]
+        if (stem, kind) not in self._modules:
+            alike = [name for name in _compile.instances(stem) if re.split(r"[<,>]", name)[1] == kind]
+            assert expression in alike, f"{expression} is not among the instances of {stem}"
+            text = _compile.text(stem)
+            self._modules[stem, kind] = emulator.build(text, alike, name=f"{stem}.cu", sanitize=self.sanitize)
+        return self._modules[stem, kind], expression
+
+    def launch(
+        self,
+        function: tuple[emulator.Module, str],
+        blocks: int,
+        threads: int,
+        shared: int,
+        parameters: Sequence[bytes],
+        device: int,
+        stream: int,
+        views: Sequence[DeviceView],
+    ) -> None:
+        module, expression = function
+        self.log.append(("launch", (expression, blocks, stream)))
+        touched = [_bytes_of(view) for view in views if view.size]
+        before = [memory.copy() for memory in touched]
+        first: list[npt.NDArray[np.uint8]] = []
+        for order in emulator.ORDERS:
+            for memory, was in zip(touched, before, strict=True):
+                memory[...] = was
+            module.launch(expression, blocks, threads, shared, parameters, order=order, seed=blocks)
+            if not first:
+                first = [memory.copy() for memory in touched]
+            same = all(np.array_equal(a, b) for a, b in zip(touched, first, strict=True))
+            assert same, f"{expression}: other bits with lanes in {order} order"
+        for memory in list(Memory.alive):
+            assert memory.is_intact(), f"{expression}: wrote beyond an array"
+
+    def stream(self, view: DeviceView) -> int:
+        return _STREAM if view.stream is None else view.stream
+
+    def upload(self, data: bytes, device: int, stream: int) -> Memory:
+        self.log.append(("upload", len(data)))
+        memory = Memory(len(data))
+        memory.bytes[...] = np.frombuffer(data, np.uint8)
+        return memory
+
+    def empty(self, shape: Sequence[int], dtype: str, device: int) -> DeviceArray:
+        kind = np.dtype(dtype)
+        self.log.append(("allocate", tuple(shape)))
+        memory = Memory(int(np.prod(shape)) * kind.itemsize)
+        return DeviceArray(memory, memory.bytes.view(kind).reshape(tuple(shape)))
+
+    def read(self, view: DeviceView) -> npt.NDArray[Any]:
+        self.log.append(("synchronize", None))
+        return _bytes_of(view).view(view.dtype).reshape(view.shape).copy()
+
+
+@contextmanager
+def use() -> Iterator[Driver]:
+    """The emulated driver in CuPy's place."""
+    driver = Driver()
+    before = _compile.use_driver(driver)
+    try:
+        yield driver
+    finally:
+        _compile.use_driver(before)
+
+
+def torch_on_cuda(monkeypatch: Any, stream: int = _STREAM) -> Callable[[Any], Any]:
+    """Makes a PyTorch tensor one that says it is on CUDA device 0, where ``stream`` is current."""
+    import torch
+
+    class CudaTensor(torch.Tensor):
+        @property
+        def device(self) -> Any:
+            return torch.device("cuda", 0)
+
+        @property
+        def is_cuda(self) -> bool:
+            return True
+
+        def __dlpack_device__(self) -> tuple[int, int]:
+            return _CUDA
+
+        def cpu(self) -> Any:
+            return self.as_subclass(torch.Tensor)
+
+    class Stream:
+        cuda_stream = stream
+
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream)
+    return lambda tensor: tensor.as_subclass(CudaTensor)
+
+
+def _bytes_of(view: DeviceView) -> npt.NDArray[np.uint8]:
+    low, high = view.span
+    return np.frombuffer((ctypes.c_uint8 * (high - low)).from_address(low), np.uint8).view()
