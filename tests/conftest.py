@@ -10,7 +10,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,21 +45,32 @@ def cuda_is_here() -> bool:
     return importlib.util.find_spec("cupy") is not None and importlib.import_module("cupy").cuda.is_available()
 
 
+@contextmanager
+def cuda() -> Iterator[Callable[[npt.ArrayLike], Any]]:
+    """Moves NumPy arrays to the CUDA device, inside; without one to the emulated device, which runs the same source."""
+    if cuda_is_here():
+        cupy = importlib.import_module("cupy")
+        yield lambda x: cupy.asarray(x)
+        return
+    why_not = emulator.missing()
+    if why_not:
+        pytest.skip(why_not)
+    with emulated.use():
+        yield emulated.put
+
+
+@pytest.fixture
+def gpu() -> Iterator[Callable[[npt.ArrayLike], Any]]:
+    """Moves a NumPy array to the GPU; for tests of it alone."""
+    with cuda() as move:
+        yield move
+
+
 @pytest.fixture(params=["reference", "cpu", pytest.param("gpu", marks=pytest.mark.gpu)])
 def backend(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Each backend by name; host arrays run on it inside the test. For "gpu" move them there with `put`.
-
-    Without a CUDA device its kernels run on the emulator: the same source, compiled by g++.
-    """
+    """Each backend by name; host arrays run on it inside the test. For "gpu" move them there with `put`."""
     name: str = request.param
-    if name == "gpu" and not cuda_is_here():
-        why_not = emulator.missing()
-        if why_not:
-            pytest.skip(why_not)
-        with emulated.use():
-            yield name
-        return
-    with nullcontext() if name == "gpu" else registry.backend(name):
+    with cuda() if name == "gpu" else registry.backend(name):
         yield name
 
 
@@ -68,10 +79,7 @@ def put(backend: str) -> Callable[[npt.ArrayLike], Any]:
     """Moves a NumPy array to where `backend` runs: nowhere for the host, to CuPy or the emulated device for "gpu"."""
     if backend != "gpu":
         return np.asarray
-    if not cuda_is_here():
-        return emulated.put
-    cupy = importlib.import_module("cupy")
-    return lambda x: cupy.asarray(x)
+    return importlib.import_module("cupy").asarray if cuda_is_here() else emulated.put
 
 
 @dataclass(frozen=True)

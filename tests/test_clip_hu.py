@@ -5,7 +5,7 @@ import pytest
 
 import fastprep as fp
 from fastprep.core.errors import ArgumentError
-from fastprep.testing.assertions import assert_same
+from fastprep.testing.assertions import assert_same, to_numpy
 from layouts import DTYPES, check_layouts, same_error, values
 
 
@@ -50,7 +50,7 @@ def test_not_finite(backend, put):
 def test_twice_is_once(backend, put):
     x = put(values((4, 5), "float32"))
     once = fp.clip_hu(x, -100, 100)
-    assert fp.clip_hu(once, -100, 100).tobytes() == once.tobytes()
+    assert to_numpy(fp.clip_hu(once, -100, 100)).tobytes() == to_numpy(once).tobytes()
 
 
 def test_libraries(xp):

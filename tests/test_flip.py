@@ -6,7 +6,7 @@ import pytest
 import fastprep as fp
 from fastprep import Grid, Image
 from fastprep.core.errors import ArgumentError, ShapeError
-from fastprep.testing.assertions import assert_same
+from fastprep.testing.assertions import assert_same, to_numpy
 from layouts import DTYPES, check_layouts, same_error, values
 
 OBLIQUE = np.array([[0.1, 0.2, -0.7, 5], [0.0, 0.8, 0.3, -7], [1.9, -0.1, 0.2, 11], [0, 0, 0, 1.0]])
@@ -36,19 +36,19 @@ def test_planes(backend, put):
 
 def test_nan_and_its_bits_survive(backend, put):
     x = np.array([[np.nan, np.inf], [-0.0, 1.0]], np.float32)
-    assert fp.flip(put(x), 1).tobytes() == x[:, ::-1].tobytes()
+    assert to_numpy(fp.flip(put(x), 1)).tobytes() == x[:, ::-1].tobytes()
 
 
 def test_twice_is_the_identity(backend, put):
     x = put(values((5, 6, 7), "float32"))
-    assert fp.flip(fp.flip(x, (0, 2)), (0, 2)).tobytes() == x.tobytes()
+    assert to_numpy(fp.flip(fp.flip(x, (0, 2)), (0, 2))).tobytes() == to_numpy(x).tobytes()
 
 
 def test_voxels_keep_their_place(backend, put):
     image = Image(put(values((3, 4, 5), "int16")), Grid((3, 4, 5), OBLIQUE))
     flipped = fp.flip(image, (0, 2))
     assert np.abs(flipped.grid.to_world([2, 1, 0]) - image.grid.to_world([0, 1, 4])).max() < 1e-12
-    assert flipped.array[2, 1, 0] == image.array[0, 1, 4]
+    assert to_numpy(flipped.array)[2, 1, 0] == to_numpy(image.array)[0, 1, 4]
     assert fp.flip(flipped, (0, 2)).grid.same_as(image.grid, tolerance=1e-12)
 
 

@@ -125,11 +125,11 @@ def test_rows_longer_than_a_tile(backend, put, order, dtype, shift):
     where = coordinates(matrix, out_shape)
     truth = interpolated(x, where, ORDERS[order], 3)
     truth = truth.astype(x.dtype if order == "nearest" else np.float32)
-    result = fp.warp(put(x), matrix, out_shape, order=order, fill=3)
+    result = np.array(to_numpy(fp.warp(put(x), matrix, out_shape, order=order, fill=3)))
     # A coordinate on the border or a tie falls to either side by its last bit.
     edge = on_an_edge(where, shape, order)
     result[edge] = truth[edge]
-    assert_same(result, truth, put(x), tolerance=0 if order == "nearest" else TOLERANCE)
+    assert_same(result, truth, x, tolerance=0 if order == "nearest" else TOLERANCE)
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -212,4 +212,4 @@ def test_errors(backend, put):
     same_error(lambda: fp.warp(x, tilt, (3, 4, 5), order="bspline"), ArgumentError, "order='bspline'")
     same_error(lambda: fp.warp(x, tilt, (3, 4, 5), fill=float("nan")), ArgumentError, "fill=nan")
     same_error(lambda: fp.warp(put(np.zeros((4, 5))), tilt, (3, 4, 5)), ShapeError, "expected at least 3 axes")
-    same_error(lambda: fp.warp(x, tilt, (10**5, 10**5, 10**5)), TooLargeError, "GiB; this machine has")
+    same_error(lambda: fp.warp(x, tilt, (10**5, 10**5, 10**5)), TooLargeError, "GiB; this machine has|GiB; the GPU has")

@@ -60,14 +60,17 @@ def empty(shape: Sequence[int], dtype: str, x: Any) -> Output:
         check_memory(shape, dtype)
         out = np.empty(shape, dtype)
         return Output(out, lambda: like(out, x))
+    size = math.prod(shape) * (2 if dtype == "bfloat16" else np.dtype(dtype).itemsize)
+    total = gpu_driver().total_memory(int(x.__dlpack_device__()[1]))
+    msg = f"a result of shape {shape} {dtype} takes {size / 2**30:.1f} GiB; the GPU has {total / 2**30:.1f} GiB"
+    if size > total:
+        raise TooLargeError(msg)
     try:
         made = _on_device(shape, dtype, x)
     except (MemoryError, RuntimeError) as error:
         if type(error).__name__ != "OutOfMemoryError":
             raise
-        width = 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
-        size = int(np.prod(shape, dtype=np.float64)) * width
-        msg = f"a result of shape {shape} {dtype} takes {size / 2**30:.1f} GiB, which the GPU does not have free"
+        msg += ", in use by others"
         raise TooLargeError(msg) from error
     view = device_view(made)
     assert view is not None, "made by a library that has views"

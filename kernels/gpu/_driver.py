@@ -1,25 +1,43 @@
-"""What kernels need of a CUDA runtime, and CuPy as the one that gives it."""
+"""What kernels need of a CUDA runtime: CuPy gives it (`_cupy`), and tests put an emulated one in its place."""
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from fastprep.core.device_view import DeviceView
-from fastprep.core.errors import DeviceError, KernelError, MissingExtraError
+from fastprep.core.errors import MissingExtraError
 
 
 class Buffer(Protocol):
-    """Device memory that is kept while this object is."""
+    """Memory that is kept while this object is."""
 
     address: int
 
     def is_idle(self) -> bool:
         """True once what filled it is done."""
+        ...
+
+
+class HostBuffer(Protocol):
+    """Pinned memory of the host, which the device copies from and to by itself."""
+
+    bytes: npt.NDArray[np.uint8]
+
+
+class Event(Protocol):
+    """A point in a stream."""
+
+    def hold(self, stream: int) -> None:
+        """Let what comes on ``stream`` wait for it; the caller goes on."""
+        ...
+
+    def wait(self) -> None:
+        """Let the caller wait for it."""
         ...
 
 
@@ -56,8 +74,58 @@ class Driver(Protocol):
         """An array of the driver's own library."""
         ...
 
+    def adopt(self, x: Any) -> Any:
+        """An array of another library as one of the driver's own, by DLPack: nothing is copied."""
+        ...
+
     def read(self, view: DeviceView) -> npt.NDArray[Any]:
         """The numbers of a small contiguous array, waited for."""
+        ...
+
+    def total_memory(self, device: int) -> int:
+        """Bytes the device has."""
+        ...
+
+    def free_memory(self, device: int) -> int:
+        """Bytes that can still be had, the pool's own included."""
+        ...
+
+    def device_name(self, device: int) -> str:
+        """What the maker calls it."""
+        ...
+
+    # ---- transfers: see `_transfer` --------------------------------------------------------------
+
+    def own_stream(self, device: int) -> AbstractContextManager[None]:
+        """Arrays of this thread work on a stream of their own inside."""
+        ...
+
+    def new_stream(self, device: int) -> int:
+        """Another stream, which waits for none."""
+        ...
+
+    def current_stream(self, device: int) -> int:
+        """The stream of the driver's own library in this thread."""
+        ...
+
+    def pinned(self, size: int, device: int) -> HostBuffer:
+        """Pinned memory."""
+        ...
+
+    def is_pinned(self, address: int) -> bool:
+        """Whether memory of the host is pinned."""
+        ...
+
+    def memory(self, size: int, device: int) -> Buffer:
+        """Memory on the device."""
+        ...
+
+    def copy(self, to: int, source: int, size: int, device: int, stream: int) -> None:
+        """Queue a copy between pinned memory and the device."""
+        ...
+
+    def event(self, device: int, stream: int) -> Event:
+        """What ``stream`` has reached."""
         ...
 
 
@@ -72,113 +140,8 @@ def make_driver() -> Driver:
         There is no CUDA device.
     """
     try:
-        return CupyDriver()
+        from fastprep.kernels.gpu._cupy import CupyDriver
     except ImportError as error:
-        msg = "CUDA arrays need CuPy: pip install 'fastprep[cuda13]' (or 'fastprep[cuda12]')"
+        msg = "a GPU needs CuPy: pip install 'fastprep[cuda13]' (or 'fastprep[cuda12]', as nvidia-smi tells)"
         raise MissingExtraError(msg) from error
-
-
-class _PinnedBuffer:
-    """A table on the device and the pinned memory it is copied from: the copy may still be on its way."""
-
-    def __init__(self, data: bytes, stream: int) -> None:
-        import cupy
-
-        self._host = cupy.cuda.alloc_pinned_memory(len(data))
-        ctypes.memmove(self._host.ptr, data, len(data))
-        with cupy.cuda.ExternalStream(stream):
-            self._memory = cupy.cuda.alloc(len(data))
-            self._memory.copy_from_host_async(ctypes.c_void_p(self._host.ptr), len(data))
-            self._copied = cupy.cuda.Event(disable_timing=True)
-            self._copied.record()
-        self.address = int(self._memory.ptr)
-
-    def is_idle(self) -> bool:
-        return bool(self._copied.done)
-
-
-class CupyDriver:
-    """CUDA through CuPy: its compiler with its cache on disk, its memory pool, its current stream."""
-
-    def __init__(self) -> None:
-        import cupy
-
-        self._cupy = cupy
-        self._functions: dict[tuple[str, str, int], tuple[int, Any]] = {}
-        self._shared: dict[int, int] = {}
-        try:
-            count = cupy.cuda.runtime.getDeviceCount()
-        except cupy.cuda.runtime.CUDARuntimeError as error:
-            msg = f"no CUDA device: {error}"
-            raise DeviceError(msg) from error
-        if count == 0:
-            msg = "no CUDA device"
-            raise DeviceError(msg)
-
-    def function(self, stem: str, expression: str, device: int) -> int:
-        key = (stem, expression, device)
-        found = self._functions.get(key)
-        if found is None:
-            found = self._functions[key] = self._compiled(stem, expression, device)
-        return found[0]
-
-    def _compiled(self, stem: str, expression: str, device: int) -> tuple[int, Any]:
-        from fastprep.kernels.gpu._compile import OPTIONS, text
-
-        with self._cupy.cuda.Device(device):
-            module = self._cupy.RawModule(code=text(stem), options=OPTIONS, name_expressions=[expression])
-            try:
-                kernel = module.get_function(expression)
-                return int(kernel.kernel.ptr), kernel
-            except self._cupy.cuda.compiler.CompileException as error:
-                msg = f"the CUDA kernel {expression} of {stem}.cu does not compile:\n{error}"
-                raise KernelError(msg) from error
-
-    def launch(
-        self,
-        function: int,
-        blocks: int,
-        threads: int,
-        shared: int,
-        parameters: Sequence[bytes],
-        device: int,
-        stream: int,
-        views: Sequence[DeviceView],
-    ) -> None:
-        runtime = self._cupy.cuda.runtime
-        before = runtime.getDevice()
-        if before != device:
-            runtime.setDevice(device)
-        try:
-            if shared > self._shared.get(function, 48 << 10):
-                kernel = next(kernel for pointer, kernel in self._functions.values() if pointer == function)
-                kernel.max_dynamic_shared_size_bytes = shared
-                self._shared[function] = shared
-            kept = [ctypes.c_char_p(p) for p in parameters]
-            addresses = (ctypes.c_void_p * len(kept))(*[ctypes.cast(p, ctypes.c_void_p).value for p in kept])
-            self._cupy.cuda.driver.launchKernel(
-                function, blocks, 1, 1, threads, 1, 1, shared, stream, ctypes.addressof(addresses), 0
-            )
-        finally:
-            if before != device:
-                runtime.setDevice(before)
-
-    def stream(self, view: DeviceView) -> int:
-        return int(self._cupy.cuda.get_current_stream().ptr) if view.stream is None else view.stream
-
-    def upload(self, data: bytes, device: int, stream: int) -> Buffer:
-        with self._cupy.cuda.Device(device):
-            return _PinnedBuffer(data, stream)
-
-    def empty(self, shape: Sequence[int], dtype: str, device: int) -> Any:
-        with self._cupy.cuda.Device(device):
-            return self._cupy.empty(tuple(shape), dtype)
-
-    def read(self, view: DeviceView) -> npt.NDArray[Any]:
-        stream = self.stream(view)
-        result = np.empty(view.shape, view.dtype)
-        runtime = self._cupy.cuda.runtime
-        with self._cupy.cuda.Device(view.device):
-            runtime.memcpyAsync(result.ctypes.data, view.address, result.nbytes, runtime.memcpyDeviceToHost, stream)
-            runtime.streamSynchronize(stream)
-        return result
+    return CupyDriver()

@@ -11,6 +11,7 @@
 constexpr int HALO = 32;
 // Terms of the sum that starts a line: |pole|^20 is 4e-12.
 constexpr int HORIZON = 20;
+// Two blocks on a multiprocessor at least, said to the compiler so that it does not spill for the sake of more.
 constexpr int LINE_THREADS = 128;
 
 // Outputs first <= j < last of a line, whose taps lie in coefficients low <= i < high.
@@ -94,7 +95,7 @@ __device__ __forceinline__ C evaluate(const LineJob& job, const C* c, int32 step
 
 // Lines across memory (z, y): neighbouring threads are neighbouring lines, so every access is coalesced.
 template <class In, class Out, class C>
-__global__ void __launch_bounds__(LINE_THREADS)
+__global__ void __launch_bounds__(LINE_THREADS, 2)
 columns(const __grid_constant__ LineJob one, const Jobs<LineJob> jobs) {
     DYNAMIC_SHARED(C, memory);
     uint32 block;
@@ -119,7 +120,7 @@ columns(const __grid_constant__ LineJob one, const Jobs<LineJob> jobs) {
 
 // Lines along memory (x): a block brings a tile of lines on chip, row by row, and each thread then does one of them.
 template <class In, class Out, class C>
-__global__ void __launch_bounds__(LINE_THREADS)
+__global__ void __launch_bounds__(LINE_THREADS, 2)
 rows(const __grid_constant__ LineJob one, const Jobs<LineJob> jobs) {
     DYNAMIC_SHARED(C, memory);
     uint32 block;

@@ -5,6 +5,7 @@
 #pragma once
 #include "common.cuh"
 
+// Two blocks on a multiprocessor at least, said to the compiler so that it does not spill for the sake of more.
 constexpr int POINTWISE_THREADS = 256;
 // Words of 16 bytes of input that a thread has on their way at once.
 constexpr int POINTWISE_WORDS = 4;
@@ -44,11 +45,11 @@ struct Pack {
 
     __device__ __forceinline__ void load(const T* from) {
         const Moved word = *reinterpret_cast<const Moved*>(from);
-        __builtin_memcpy(v, &word, sizeof(word));
+        memcpy(v, &word, sizeof(word));
     }
     __device__ __forceinline__ void store(T* to) const {
         Moved word;
-        __builtin_memcpy(&word, v, sizeof(word));
+        memcpy(&word, v, sizeof(word));
         *reinterpret_cast<Moved*>(to) = word;
     }
 };

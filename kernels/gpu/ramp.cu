@@ -2,7 +2,7 @@
 #include "pointwise.cuh"
 
 template <class In, class Out>
-__global__ void __launch_bounds__(POINTWISE_THREADS)
+__global__ void __launch_bounds__(POINTWISE_THREADS, 2)
 ramp(const __grid_constant__ PointwiseJob one, const Jobs<PointwiseJob> jobs) {
     pointwise<Ramp, In, Out>(one, jobs);
 }

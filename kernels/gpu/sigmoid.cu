@@ -12,7 +12,7 @@ struct Logistic {
 };
 
 template <class In, class Out>
-__global__ void __launch_bounds__(POINTWISE_THREADS)
+__global__ void __launch_bounds__(POINTWISE_THREADS, 2)
 sigmoid(const __grid_constant__ PointwiseJob one, const Jobs<PointwiseJob> jobs) {
     pointwise<Logistic, In, Out>(one, jobs);
 }
