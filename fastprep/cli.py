@@ -69,6 +69,7 @@ def cli() -> None:
 @click.option("--jobs", type=click.IntRange(1), help="Scans at work at once.  [default: one per thread]")
 @click.option("--threads", type=click.IntRange(1), help="Threads in all, shared by the jobs.  [default: every core]")
 @click.option("--format", "form", type=click.Choice(["nii.gz", "nii", "npy", "zarr"]), default="nii.gz")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, or auto: CUDA where there is one.")
 @_IRREGULAR
 @_LABELS
 @click.option("--overwrite", is_flag=True, help="Do again what is done already.")
@@ -80,6 +81,7 @@ def run(
     jobs: int | None,
     threads: int | None,
     form: str,
+    device: str,
     irregular: Any,
     labels: Sequence[str],
     overwrite: bool,
@@ -92,8 +94,9 @@ def run(
     from fastprep.cohort.work import Settings
     from fastprep.core.threads import set_num_threads
     from fastprep.pipeline import Pipeline
+    from fastprep.pipeline.device import parse_device
 
-    settings = Settings(Pipeline.load(pipeline), output, form, irregular, overwrite)
+    settings = Settings(Pipeline.load(pipeline), output, form, irregular, overwrite, parse_device(device))
     set_num_threads(threads)
     found = _find(inputs, output, labels)
     return _dry_run(found, settings) if dry_run else _run(found, settings, jobs)
@@ -172,12 +175,13 @@ def demo(output: Path) -> int:
 
 
 @cli.command()
-def warmup() -> None:
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1 or auto.")
+def warmup(device: str) -> None:
     """Compile the kernels once, so that no later run waits for it."""
     import time
 
     start = time.perf_counter()
-    fastprep.warmup()
+    fastprep.warmup(device=device)
     click.echo(f"kernels are compiled ({time.perf_counter() - start:.1f} s)")
 
 

@@ -123,6 +123,11 @@ def gpu_driver() -> Any:
     return _gpu().driver()
 
 
+def gpu_transfer() -> Any:
+    """What moves volumes between the host and a GPU: ``kernels/gpu/_transfer.py``."""
+    return importlib.import_module("fastprep.kernels.gpu._transfer")
+
+
 def one_launch(x: Any) -> AbstractContextManager[None]:
     """Kernels of a GPU array called inside are launched together at the end, as few as they can be."""
     return _gpu().merged() if device_of(x) == "gpu" else nullcontext()

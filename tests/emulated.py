@@ -1,8 +1,8 @@
 """A GPU that is not there: arrays in its memory, a PyTorch tensor that says it is on it, and the driver beneath.
 
-`use()` puts the driver in CuPy's place. Every launch runs the CUDA source itself, compiled by g++ (see `emulator`), with
-its lanes forward, in reverse and shuffled, and the three must leave the same bits; the guards around every array must
-be untouched.
+`use()` puts the driver in CuPy's place. Every launch runs the CUDA source itself, compiled by g++ (see `emulator`),
+with its lanes forward, in reverse and shuffled, and the three must leave the same bits; the guards around every array
+must be untouched.
 """
 
 from __future__ import annotations
@@ -91,12 +91,27 @@ def put(x: npt.ArrayLike) -> DeviceArray:
     return DeviceArray(memory, there)
 
 
+class Event:
+    """A point in a stream; everything here is done at once, so waiting is only written down."""
+
+    def __init__(self, driver: Driver, stream: int) -> None:
+        self._driver, self._stream = driver, stream
+
+    def hold(self, stream: int) -> None:
+        self._driver.log.append(("hold", (stream, self._stream)))
+
+    def wait(self) -> None:
+        self._driver.log.append(("wait", self._stream))
+
+
 class Driver:
     """Kernels run by the emulator, memory from NumPy, and a log of every call."""
 
     def __init__(self) -> None:
         self.sanitize = os.environ.get("FASTPREP_EMULATOR") == "sanitize"
         self.log: list[tuple[str, Any]] = []
+        self.free = 1 << 40
+        self._current, self._streams = _STREAM, _STREAM
         self._modules: dict[tuple[str, str], emulator.Module] = {}
 
     def count(self, what: str) -> int:
@@ -141,7 +156,7 @@ class Driver:
             assert memory.is_intact(), f"{expression}: wrote beyond an array"
 
     def stream(self, view: DeviceView) -> int:
-        return _STREAM if view.stream is None else view.stream
+        return self._current if view.stream is None else view.stream
 
     def upload(self, data: bytes, device: int, stream: int) -> Memory:
         self.log.append(("upload", len(data)))
@@ -157,6 +172,47 @@ class Driver:
 
     def total_memory(self, device: int) -> int:
         return 1 << 40
+
+    def free_memory(self, device: int) -> int:
+        return self.free
+
+    def device_count(self) -> int:
+        return 1
+
+    def device_name(self, device: int) -> str:
+        return "emulator"
+
+    @contextmanager
+    def own_stream(self, device: int) -> Iterator[None]:
+        before, self._current = self._current, self.new_stream(device)
+        yield
+        self._current = before
+
+    def new_stream(self, device: int) -> int:
+        self._streams += 1
+        return self._streams
+
+    def current_stream(self, device: int) -> int:
+        return self._current
+
+    def pinned(self, size: int, device: int) -> Memory:
+        self.log.append(("pin", size))
+        return Memory(size)
+
+    def is_pinned(self, address: int) -> bool:
+        return any(m.address <= address < m.address + max(m.bytes.size, 1) for m in Memory.alive)
+
+    def memory(self, size: int, device: int) -> Memory:
+        self.log.append(("memory", size))
+        return Memory(size)
+
+    def copy(self, to: int, source: int, size: int, device: int, stream: int) -> None:
+        self.log.append(("copy", (size, stream)))
+        ctypes.memmove(to, source, size)
+
+    def event(self, device: int, stream: int) -> Event:
+        self.log.append(("event", stream))
+        return Event(self, stream)
 
     def read(self, view: DeviceView) -> npt.NDArray[Any]:
         self.log.append(("synchronize", None))

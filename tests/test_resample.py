@@ -330,7 +330,11 @@ def test_libraries(xp, order):
 
 def test_a_result_larger_than_memory_is_refused_first(backend, put):
     x = put(np.zeros((64, 64, 64), np.float32))
-    same_error(lambda: fp.resample(x, (1, 1, 1), (0.002, 0.002, 0.002)), TooLargeError, "GiB; this machine has|GiB; the GPU has")
+    same_error(
+        lambda: fp.resample(x, (1, 1, 1), (0.002, 0.002, 0.002)),
+        TooLargeError,
+        "GiB; this machine has|GiB; the GPU has",
+    )
     same_error(lambda: fp.resample(x, (1, 1, 1), (1, 1, 1), shape=(10**6, 10**6, 10**6)), TooLargeError, "GiB")
 
 

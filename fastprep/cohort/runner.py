@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -127,6 +127,7 @@ class _Run:
         cores = num_threads()
         jobs = min(self.jobs or cores, max(1, len(self.found.cases)))
         self.threads = max(1, cores // jobs)
+        self.settings = replace(self.settings, device_share=1 / jobs)
         waiting = deque(self.found.cases)
         with ThreadPoolExecutor(jobs, thread_name_prefix="fastprep-case") as pool:
             try:

@@ -22,9 +22,11 @@ from fastprep.io import save
 from fastprep.io.atomic import atomic_path, write_error
 from fastprep.ops.deskew import is_straight
 from fastprep.pipeline import Deskew, Pipeline
+from fastprep.pipeline.device import run_on_device
 from fastprep.pipeline.plan import Plan
 from fastprep.pipeline.sidecar import sidecar, to_json
 from fastprep.pipeline.statistics import in_units, inverse_of, statistics, unclipped
+from fastprep.registry import gpu_driver
 
 
 class Cancelled(Exception):  # noqa: N818 - no error: the user asked for it
@@ -40,6 +42,10 @@ class Settings:
     format: str = "nii.gz"
     irregular: Irregular = "refuse"
     overwrite: bool = False
+    #: Number of the CUDA device that computes; None is the CPU.
+    device: int | None = None
+    #: Of the device's free memory, what one case may take.
+    device_share: float = 1.0
 
     def key(self, case: Case) -> dict[str, str]:
         """All that decides an output besides its input: where it differs, the case is done again."""
@@ -119,6 +125,7 @@ def process(case: Case, settings: Settings, clock: Clock) -> dict[str, Any]:
             warnings=[relative(text, case) for text in (*scan.warnings, *notes)],
             seconds=clock.seconds,
             threads=num_threads(),
+            device=None if settings.device is None else gpu_driver().device_name(settings.device),
             packages=(*PACKAGES.get(scan.facts["format"], ()), *PACKAGES.get(settings.format, ())),
         )
         write_text(settings.sidecar(case), to_json(record))
@@ -140,9 +147,13 @@ def may_be_done(case: Case, settings: Settings, record: dict[str, Any] | None) -
 
 def _compute(scan: Scan, plan: Plan, settings: Settings, clock: Clock) -> Image:
     array = scan.image.array
-    for i, step in enumerate(plan.passes, 1):
-        with clock(f"pass {i}"):
-            array = step(array)
+    if settings.device is None:
+        for i, step in enumerate(plan.passes, 1):
+            with clock(f"pass {i}"):
+                array = step(array)
+    else:
+        with clock("device"), gpu_driver().own_stream(settings.device):
+            array = run_on_device(plan, array, settings.device, to_host=True, share=settings.device_share)
     image = scan.image
     result = image.with_array(array, plan.grid)
     return replace(result, modality=image.modality or settings.pipeline.modality)

@@ -12,6 +12,8 @@ import numpy as np
 
 from fastprep.core.errors import DTypeError
 
+_CUDA = 2
+
 
 @dataclass(frozen=True)
 class BFloat16:
@@ -69,6 +71,10 @@ class DeviceView:
         low, high = sum(e for e in ends if e < 0), sum(e for e in ends if e > 0)
         return self.address + low * self.dtype.itemsize, self.address + (high + 1) * self.dtype.itemsize
 
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """On a CUDA device, as DLPack numbers them."""
+        return (_CUDA, self.device)
+
     def transpose(self, *axes: int) -> DeviceView:
         """The axes in another order."""
         return replace(self, shape=tuple(self.shape[a] for a in axes), strides=tuple(self.strides[a] for a in axes))
@@ -112,20 +118,27 @@ class DeviceView:
         return replace(self, shape=tuple(shape), strides=_c_strides(shape))
 
 
-def device_view(x: Any) -> DeviceView | None:
-    """The view of a PyTorch CUDA tensor or of anything with ``__cuda_array_interface__``; None for the rest.
+def has_device_view(x: Any) -> bool:
+    """True where `device_view` knows how: PyTorch, CuPy, and whatever tells its address as CuPy does."""
+    torch = sys.modules.get("torch")
+    known = isinstance(x, DeviceView) or (torch is not None and isinstance(x, torch.Tensor))
+    return known or hasattr(x, "__cuda_array_interface__")
+
+
+def device_view(x: Any) -> DeviceView:
+    """The view of a PyTorch CUDA tensor or of anything with ``__cuda_array_interface__``.
 
     Raises
     ------
     DTypeError
         A tensor that requires grad, or a data type fastprep does not know.
     """
+    if isinstance(x, DeviceView):
+        return x
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(x, torch.Tensor):
         return _torch_view(x, torch)
-    about = getattr(x, "__cuda_array_interface__", None)
-    if about is None:
-        return None
+    about = x.__cuda_array_interface__
     dtype = np.dtype(about["typestr"])
     if about["typestr"][1] == "V" and str(x.dtype) == "bfloat16":
         kind: DType = BFLOAT16

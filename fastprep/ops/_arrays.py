@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastprep.core.checks import check_memory
-from fastprep.core.device_view import DeviceView, device_view
+from fastprep.core.device_view import DeviceView, device_view, has_device_view
 from fastprep.core.errors import DTypeError, TooLargeError
 from fastprep.core.namespace import device_of, host_view, is_torch, like
 from fastprep.registry import gpu_driver
@@ -39,12 +39,8 @@ def view_of(x: Any) -> Any:
     """
     if device_of(x) == "cpu":
         return host_view(x)
-    view = device_view(x)
-    if view is None:
-        # JAX and others lend their memory by DLPack, after what they still compute.
-        view = device_view(gpu_driver().adopt(x))
-        assert view is not None, "the driver's own arrays have a view"
-    return view
+    # JAX lends its memory by DLPack, in the order of its streams and CuPy's; others tell an address.
+    return device_view(x if has_device_view(x) and not _is_jax(x) else gpu_driver().adopt(x))
 
 
 def empty(shape: Sequence[int], dtype: str, x: Any) -> Output:
@@ -73,14 +69,13 @@ def empty(shape: Sequence[int], dtype: str, x: Any) -> Output:
         msg += ", in use by others"
         raise TooLargeError(msg) from error
     view = device_view(made)
-    assert view is not None, "made by a library that has views"
-    # Read-only memory and foreign libraries: the kernels write before the array is handed on.
-    own = is_torch(x) or type(made) is type(x)
+    # A foreign library gets the array when kernels have been told to write it.
+    own = is_torch(x) or isinstance(x, DeviceView) or type(made) is type(x)
     return Output(view, lambda: made if own else array_api_compat.array_namespace(x).from_dlpack(made))
 
 
 def volumes(x: Any, out: Any, ndim: int) -> Iterator[tuple[Any, Any]]:
-    """``x`` (..., space) as (B, Z, Y, X) beside ``out`` (K, ..., space) as (K, B, z, y, x), in one piece if it can be."""
+    """``x`` (..., space) as (B, Z, Y, X) and ``out`` (K, ..., space) as (K, B, z, y, x), in one piece if it can be."""
     if not isinstance(x, DeviceView):
         yield x.reshape(-1, *three(x.shape[x.ndim - ndim :])), out.reshape(len(out), -1, *three(out.shape[-ndim:]))
         return
@@ -109,6 +104,10 @@ def with_shape(view: Any, shape: tuple[int, ...]) -> Any:
 def three(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Two space axes as three."""
     return shape if len(shape) == 3 else (1, *shape)
+
+
+def _is_jax(x: Any) -> bool:
+    return type(x).__module__.partition(".")[0] in ("jax", "jaxlib")
 
 
 def _on_device(shape: tuple[int, ...], dtype: str, x: Any) -> Any:

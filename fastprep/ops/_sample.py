@@ -21,7 +21,7 @@ from fastprep.core.index_map import IndexMap
 from fastprep.core.namespace import dtype_name
 from fastprep.core.ramp import Ramp
 from fastprep.core.taps import Taps, axis_taps
-from fastprep.ops._arrays import View, empty, three, view_of, volumes, with_shape
+from fastprep.ops._arrays import empty, three, view_of, volumes, with_shape
 from fastprep.registry import kernel, one_launch
 
 IDENTITY = Ramp()
@@ -53,8 +53,8 @@ def sample(
     """
     view = view_of(x)
     if seen is not None:
-        view = _seen(view, seen)
-    leading, space = check_space(view.shape, index_map.ndim)
+        view = view_through(view, seen)
+    leading, _ = check_space(view.shape, index_map.ndim)
     check_interpolable(view.dtype, order)
     if not math.isfinite(fill):
         msg = f"fill={fill}: expected a finite number"
@@ -87,7 +87,7 @@ def sample_image(x: Any, index_map: IndexMap, **how: Any) -> Any:
     return sample(x, index_map, **how)
 
 
-def _seen(x: View, index_map: IndexMap) -> View:
+def view_through(x: Any, index_map: IndexMap) -> Any:
     """The output of a lossless map that stays inside ``x``, as a view."""
     order = index_map.axis_order or ()
     leading = x.ndim - index_map.ndim

@@ -10,7 +10,7 @@ import numpy as np
 from fastprep.core.errors import ArgumentError, ShapeError
 from fastprep.core.image import Image
 from fastprep.core.index_map import IndexMap
-from fastprep.core.namespace import device_of, shape_of
+from fastprep.core.namespace import shape_of
 from fastprep.ops._arrays import three, view_of, with_shape
 from fastprep.ops._sample import sample_image
 from fastprep.registry import kernel

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,12 @@ from typing import Any
 from fastprep.core.errors import ArgumentError, ConfigError, GeometryError
 from fastprep.core.grid import Grid
 from fastprep.core.image import Image, Kind
-from fastprep.core.namespace import dtype_name
+from fastprep.core.namespace import device_of, dtype_name, host_view, is_torch
 from fastprep.core.ramp import Ramp
 from fastprep.ops._sample import IDENTITY
 from fastprep.ops.resample_to import resample_to
 from fastprep.pipeline import yaml_form
+from fastprep.pipeline.device import parse_device, run_on_device
 from fastprep.pipeline.plan import Plan, compile_plan
 from fastprep.pipeline.steps import Step, unknown
 
@@ -53,6 +54,8 @@ class Pipeline:
     description: str = ""
     modality: str | None = None
     dtype: str | None = "float32"
+    #: Where it computes, see `to`; no part of what it does.
+    device: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         steps = tuple(self.steps)
@@ -170,10 +173,31 @@ class Pipeline:
         """
         return self.plan(image.grid, kind=image.kind, modality=image.modality, rescale=image.rescale)
 
+    def to(self, device: str) -> Pipeline:
+        """The same pipeline on "cuda", "cuda:1", "cpu", or "auto": CUDA where there is a device.
+
+        A scan of the host is copied to that device as it is stored, by pinned memory and a stream of its own, while
+        the last one is still computed; one that does not fit goes in slabs. The result is there, a CuPy array, or a
+        PyTorch tensor where the scan was one. Scans on a GPU stay on theirs.
+
+        Raises
+        ------
+        MissingExtraError, DeviceError
+            CuPy is not installed, or there is no such device.
+        """
+        number = parse_device(device)
+        return replace(self, device=None if number is None else f"cuda:{number}")
+
     def __call__(self, image: Image) -> Image:
         """The prepared image, on its exact grid; channels come first."""
         plan = self.plan_for(image)
-        result = image.with_array(plan(image.array), plan.grid)
+        if self.device is None or device_of(image.array) == "gpu":
+            array = plan(image.array)
+        elif is_torch(image.array):
+            array = plan(image.array.to(self.device, non_blocking=True))
+        else:
+            array = run_on_device(plan, host_view(image.array), int(self.device.partition(":")[2]))
+        result = image.with_array(array, plan.grid)
         return replace(result, modality=image.modality or self.modality)
 
     def inverse(self, image: Image, record: Plan | Grid | Mapping[str, Any], *, order: str | None = None) -> Image:

@@ -24,6 +24,8 @@ from fastprep.pipeline.statistics import Limits, Statistics
 
 #: Raised when a key changes its meaning or goes away.
 FORMAT = 1
+#: The distributions CuPy comes as.
+_CUPY = ("cupy-cuda12x", "cupy-cuda13x")
 #: Air below a window is most of many scans; nearly all voxels beyond it, or half of them above, is a mistake.
 _DOUBTFUL = 0.99
 # JSON escapes line breaks in strings, so this meets no text.
@@ -44,6 +46,7 @@ def sidecar(
     seconds: Mapping[str, float],
     threads: int,
     packages: Sequence[str],
+    device: str | None = None,
 ) -> dict[str, Any]:
     """The record of one output.
 
@@ -55,6 +58,7 @@ def sidecar(
     scan : what the reader tells of the scan, without identity.
     limits : per channel, the physical values between which nothing saturates (``statistics.unclipped``).
     statistics : of ``before.array`` counted against ``limits`` in its stored units, and of ``after.array``.
+    device : name of the GPU that computed, None for the CPU.
     packages : distributions besides the core's whose versions matter.
     """
     clipped = _clipped(before, limits, statistics[0])
@@ -78,7 +82,8 @@ def sidecar(
         "warnings": list(dict.fromkeys([*warnings, *_doubts(clipped)])),
         "seconds": {name: round(value, 6) for name, value in seconds.items()},
         "threads": threads,
-        "versions": versions(packages),
+        "device": device or "cpu",
+        "versions": versions((*packages, *(_CUPY if device else ()))),
     }
     plain: dict[str, Any] = _plain(record)
     return plain

@@ -21,8 +21,8 @@ _LABELS = ("uint8", "int16", "int32")
 _SHAPE = (5, 6, 7)
 
 
-def warmup(progress: Callable[[str, float], None] | None = None) -> float:
-    """Compile what the presets and common dtypes need, into Numba's cache on disk.
+def warmup(progress: Callable[[str, float], None] | None = None, *, device: str = "cpu") -> float:
+    """Compile what the presets and common dtypes need, into the cache on disk of Numba, or of CuPy for "cuda".
 
     Scans of int16, uint16, uint8 and float32 to float32 and float16 by every interpolation, labels of 1, 2 and 4 bytes;
     anything else compiles at its first call. Takes a minute or two once, and a moment in every later process.
@@ -30,6 +30,7 @@ def warmup(progress: Callable[[str, float], None] | None = None) -> float:
     Parameters
     ----------
     progress : called after each job with what it compiled and the fraction done.
+    device : "cpu", "cuda", "cuda:1", or "auto".
 
     Returns
     -------
@@ -42,7 +43,7 @@ def warmup(progress: Callable[[str, float], None] | None = None) -> float:
     start = time.perf_counter()
     jobs = list(_jobs())
     for i, (name, pipeline, image) in enumerate(jobs, 1):
-        pipeline(image)
+        pipeline.to(device)(image)
         if progress is not None:
             progress(name, i / len(jobs))
     return time.perf_counter() - start

@@ -41,7 +41,7 @@ class _Uploaded(_Buffer):
             super().__init__(len(data))
             _runtime.memcpyAsync(self.address, self._host.ptr, len(data), _runtime.memcpyHostToDevice, stream)
             self._copied = cupy.cuda.Event(disable_timing=True)
-            self._copied.record()
+            self._copied.record(cupy.cuda.ExternalStream(stream))
 
     def is_idle(self) -> bool:
         return bool(self._copied.done)
@@ -70,18 +70,19 @@ class CupyDriver:
 
     def __init__(self) -> None:
         self._functions: dict[tuple[str, str, int], tuple[int, Any]] = {}
-        self._kernels: dict[int, Any] = {}
         self._shared: dict[int, int] = {}
         self._total: dict[int, int] = {}
         self._streams: list[Any] = []
+        if self.device_count() == 0:
+            msg = "no CUDA device"
+            raise DeviceError(msg)
+
+    def device_count(self) -> int:
         try:
-            count = _runtime.getDeviceCount()
+            return int(_runtime.getDeviceCount())
         except _runtime.CUDARuntimeError as error:
             msg = f"no CUDA device: {error}"
             raise DeviceError(msg) from error
-        if count == 0:
-            msg = "no CUDA device"
-            raise DeviceError(msg)
 
     def function(self, stem: str, expression: str, device: int) -> int:
         key = (stem, expression, device)
@@ -140,11 +141,9 @@ class CupyDriver:
 
     def read(self, view: DeviceView) -> npt.NDArray[Any]:
         stream = self.stream(view)
-        result = np.empty(view.shape, view.dtype)
+        result = np.empty(view.shape, view.dtype.name)
         with _on(view.device):
-            _runtime.memcpyAsync(
-                result.ctypes.data, view.address, result.nbytes, _runtime.memcpyDeviceToHost, stream
-            )
+            _runtime.memcpyAsync(result.ctypes.data, view.address, result.nbytes, _runtime.memcpyDeviceToHost, stream)
             _runtime.streamSynchronize(stream)
         return result
 

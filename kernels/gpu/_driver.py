@@ -90,6 +90,10 @@ class Driver(Protocol):
         """Bytes that can still be had, the pool's own included."""
         ...
 
+    def device_count(self) -> int:
+        """How many there are."""
+        ...
+
     def device_name(self, device: int) -> str:
         """What the maker calls it."""
         ...

@@ -21,7 +21,7 @@ _JOB = job(f"PP2qqq2qqq2iiiPPPiiiii4x4d{4 + _HORIZON}d{CHANNELS}")
 _REALS = ("float32", "float64")
 
 IDENTITY = np.array([[1.0, 0.0, -np.inf, np.inf]])
-_FREE = (1.0, 0.0, -math.inf, math.inf)
+FREE = (1.0, 0.0, -math.inf, math.inf)
 
 
 def first_passes(kernel: str) -> tuple[str, ...]:
@@ -42,7 +42,7 @@ def last_passes(kernel: str) -> tuple[str, ...]:
 class Taps(NamedTuple):
     """A table (taps, m) of an axis; without rows, the coefficients themselves."""
 
-    index: npt.NDArray[np.int32]
+    index: npt.NDArray[np.int32]  # type: ignore[assignment]  # hides tuple.index, which nobody asks for
     weight: npt.NDArray[Any]
 
 
@@ -54,7 +54,7 @@ def line_pass(
     taps: Taps,
     real: np.dtype[Any],
     *,
-    pre: tuple[float, ...] = _FREE,
+    pre: tuple[float, ...] = FREE,
     post: npt.NDArray[np.float64] = IDENTITY,
     stage: int,
 ) -> None:

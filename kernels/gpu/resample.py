@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from fastprep.core.device_view import DeviceView
 from fastprep.kernels.gpu._compile import Launch, launch, merged, scratch, tables
-from fastprep.kernels.gpu._lines import Taps, first_passes, last_passes, line_pass, middle_passes
+from fastprep.kernels.gpu._lines import FREE, Taps, first_passes, last_passes, line_pass, middle_passes
 from fastprep.kernels.gpu._types import (
     CHANNELS,
     MOST_CHANNELS,
@@ -65,7 +65,17 @@ def resample(
     with merged():
         if not prefilter and taps in ({1}, {2}):
             for k in _groups(post):
-                _gather(taps.pop() if k.start == 0 else len(index[0]), x, out[k], index, weight, box, pre, post[k], outside[k])
+                _gather(
+                    taps.pop() if k.start == 0 else len(index[0]),
+                    x,
+                    out[k],
+                    index,
+                    weight,
+                    box,
+                    pre,
+                    post[k],
+                    outside[k],
+                )
             return
         if any(pair != (0, n) for pair, n in zip(box, out.shape[2:], strict=True)):
             for k in _groups(post):
@@ -132,12 +142,12 @@ def _passes(
     ]
     result = out[(slice(None), slice(None), *(slice(a, b) for a, b in box))]
     kernels = {2: "columns", 3: "rows", 1: "columns"} if prefilter else {3: "band", 2: "band", 1: "band"}
-    given, first = x, tuple(map(float, pre))
+    given, ramp = x, tuple(map(float, pre))
     for stage, axis in enumerate(list(kernels)[:2]):
         shape = list(given.shape)
         shape[axis] = taps[axis - 1].index.shape[1]
         between = scratch(x, (1, *shape), real.name)
-        line_pass(kernels[axis], given, between, axis, taps[axis - 1], real, stage=stage, **({} if stage else {"pre": first}))
-        given = between[0]
+        line_pass(kernels[axis], given, between, axis, taps[axis - 1], real, pre=ramp, stage=stage)
+        given, ramp = between[0], FREE
     for k in _groups(post):
         line_pass(kernels[1], given, result[k], 1, taps[0], real, post=post[k], stage=2)
