@@ -53,8 +53,8 @@ class Memory:
 class DeviceArray:
     """What CuPy's array is to fastprep. Like CuPy's, it becomes no NumPy array by itself."""
 
-    def __init__(self, memory: Memory, host: npt.NDArray[Any]) -> None:
-        self.memory, self._host = memory, host
+    def __init__(self, memory: Memory, host: npt.NDArray[Any], device: int = 0) -> None:
+        self.memory, self._host, self._device = memory, host, device
         self.shape, self.dtype, self.ndim, self.size = host.shape, host.dtype, host.ndim, host.size
 
     @property
@@ -62,13 +62,13 @@ class DeviceArray:
         return {**self._host.__array_interface__, "version": 3, "stream": _STREAM}
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return _CUDA
+        return (2, self._device)
 
     def __array_namespace__(self, api_version: str | None = None) -> Any:
         return sys.modules[__name__]
 
     def __getitem__(self, key: Any) -> DeviceArray:
-        return DeviceArray(self.memory, self._host[key])
+        return DeviceArray(self.memory, self._host[key], self._device)
 
     def get(self) -> npt.NDArray[Any]:
         return self._host.copy()
@@ -78,8 +78,8 @@ class DeviceArray:
         raise TypeError(msg)
 
 
-def put(x: npt.ArrayLike) -> DeviceArray:
-    """A NumPy array on the device, with the same strides."""
+def put(x: npt.ArrayLike, device: int = 0) -> DeviceArray:
+    """A NumPy array on a device, with the same strides."""
     host = np.asarray(x)
     if host.size == 0 or not host.dtype.isnative:
         host = np.ascontiguousarray(host.astype(host.dtype.newbyteorder("=")))
@@ -88,7 +88,7 @@ def put(x: npt.ArrayLike) -> DeviceArray:
     at = host.__array_interface__["data"][0] - low
     there = np.ndarray(host.shape, host.dtype, memory.bytes, at, host.strides) if host.size else host.copy()
     there[...] = host
-    return DeviceArray(memory, there)
+    return DeviceArray(memory, there, device)
 
 
 class Event:
@@ -110,6 +110,7 @@ class Driver:
     def __init__(self) -> None:
         self.sanitize = os.environ.get("FASTPREP_EMULATOR") == "sanitize"
         self.log: list[tuple[str, Any]] = []
+        self.devices: set[int] = set()
         self.free = 1 << 40
         self._current, self._streams = _STREAM, _STREAM
         self._modules: dict[tuple[str, str], emulator.Module] = {}
@@ -137,11 +138,13 @@ class Driver:
         parameters: Sequence[bytes],
         device: int,
         stream: int,
-        views: Sequence[DeviceView],
+        reads: Sequence[DeviceView],
+        writes: Sequence[DeviceView],
     ) -> None:
         module, expression = function
+        self.devices.add(device)
         self.log.append(("launch", (expression, blocks, stream)))
-        touched = [_bytes_of(view) for view in views if view.size]
+        touched = [_bytes_of(view) for view in writes if view.size]
         before = [memory.copy() for memory in touched]
         first: list[npt.NDArray[np.uint8]] = []
         for order in emulator.ORDERS:
@@ -168,7 +171,7 @@ class Driver:
         kind = np.dtype(dtype)
         self.log.append(("allocate", tuple(shape)))
         memory = Memory(int(np.prod(shape)) * kind.itemsize)
-        return DeviceArray(memory, memory.bytes.view(kind).reshape(tuple(shape)))
+        return DeviceArray(memory, memory.bytes.view(kind).reshape(tuple(shape)), device)
 
     def total_memory(self, device: int) -> int:
         return 1 << 40
@@ -177,7 +180,7 @@ class Driver:
         return self.free
 
     def device_count(self) -> int:
-        return 1
+        return 2
 
     def device_name(self, device: int) -> str:
         return "emulator"

@@ -13,7 +13,7 @@ import array_api_compat
 import numpy as np
 import numpy.typing as npt
 
-from fastprep.core.errors import DTypeError
+from fastprep.core.errors import DeviceError, DTypeError
 
 # The device types of the DLPack standard.
 _HOST, _CUDA, _CUDA_PINNED, _CUDA_MANAGED = 1, 2, 3, 13
@@ -39,6 +39,19 @@ def device_of(x: Any) -> str:
         return "gpu"
     msg = f"x of type {type(x).__name__} is on DLPack device {kind}: expected host memory or a CUDA device"
     raise DTypeError(msg)
+
+
+def check_together(**arrays: Any) -> None:
+    """DeviceError unless all arrays are on one device."""
+    places = {name: _place(x) for name, x in arrays.items()}
+    if len(set(places.values())) > 1:
+        where = ", ".join(f"{name} on {place}" for name, place in places.items())
+        msg = f"{where}: expected one device; fastprep never moves data by itself"
+        raise DeviceError(msg)
+
+
+def _place(x: Any) -> str:
+    return "the CPU" if device_of(x) == "cpu" else f"GPU {int(x.__dlpack_device__()[1])}"
 
 
 def shape_of(x: Any) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from fastprep.core.checks import check_memory
 from fastprep.core.device_view import DeviceView, device_view, has_device_view
-from fastprep.core.errors import DTypeError, TooLargeError
+from fastprep.core.errors import DTypeError, ShapeError, TooLargeError
 from fastprep.core.namespace import device_of, host_view, is_torch, like
 from fastprep.registry import gpu_driver
 
@@ -43,8 +43,10 @@ def view_of(x: Any) -> Any:
     return device_view(x if has_device_view(x) and not _is_jax(x) else gpu_driver().adopt(x))
 
 
-def empty(shape: Sequence[int], dtype: str, x: Any) -> Output:
+def empty(shape: Sequence[int], dtype: str, x: Any, into: Any = None) -> Output:
     """A new contiguous array of the library and on the device of ``x``, from that library's memory pool.
+
+    ``into`` is a part of a larger one instead, of that shape and dtype.
 
     Raises
     ------
@@ -52,6 +54,12 @@ def empty(shape: Sequence[int], dtype: str, x: Any) -> Output:
         It does not fit into the memory there.
     """
     shape = tuple(shape)
+    if into is not None:
+        view = view_of(into)
+        if (tuple(view.shape), view.dtype.name) != (shape, dtype):
+            msg = f"a result of shape {shape} {dtype} into one of shape {tuple(view.shape)} {view.dtype.name}"
+            raise ShapeError(msg)
+        return Output(view, lambda: into)
     if device_of(x) == "cpu":
         check_memory(shape, dtype)
         out = np.empty(shape, dtype)

@@ -15,16 +15,23 @@ from fastprep.registry import kernel
 
 
 def apply_ramps(
-    x: Any, ramps: Sequence[Ramp], *, dtype: Any = None, channels: bool = False, function: str = "ramp"
+    x: Any,
+    ramps: Sequence[Ramp],
+    *,
+    dtype: Any = None,
+    channels: bool = False,
+    function: str = "ramp",
+    into: Any = None,
 ) -> Any:
     """``x`` (...) through each Ramp: the array itself, or (K, ...) with ``channels``.
 
     ``function`` is the kernel: "ramp", or "sigmoid" whose Ramp is the exponent and whose bounds are the output's.
+    ``into`` takes the result instead of a new array.
     """
     run = kernel(function, x)
     view = view_of(x)
     name = float_for(view.dtype) if dtype is None else dtype_name(dtype, x)
-    out = empty((len(ramps), *view.shape) if channels else view.shape, name, x)
+    out = empty((len(ramps), *view.shape) if channels else view.shape, name, x, into)
     if view.size:
         table = np.array([r.to_tuple() for r in ramps], dtype=np.float64)
         shape = view.shape or (1,)

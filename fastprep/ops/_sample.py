@@ -42,6 +42,7 @@ def sample(
     outside: Sequence[float] | None = None,
     limit: Box | None = None,
     seen: IndexMap | None = None,
+    into: Any = None,
 ) -> Any:
     """``post_k(interpolation of pre(x))`` on the output of ``index_map``.
 
@@ -50,6 +51,7 @@ def sample(
     ``limit`` (start and stop per axis) are outside too. ``seen``, a lossless map inside the input, is applied to it
     first, in place, so that ties and borders are those of its output. By default order 0 without Ramps keeps the dtype,
     and the rest follows the float rule. With ``channels`` the result has a new first axis, one entry per post Ramp.
+    ``into`` takes the result instead of a new array.
     """
     view = view_of(x)
     if seen is not None:
@@ -69,7 +71,7 @@ def sample(
         msg = "order='onehot' returns labels as they are: no Ramp and no other dtype"
         raise ArgumentError(msg)
     shape = (*leading, *index_map.shape)
-    out = empty((len(post), *shape) if channels else shape, name, x)
+    out = empty((len(post), *shape) if channels else shape, name, x, into)
     beyond = [float(r(fill)) for r in post] if outside is None else list(outside)
     whole = tuple((0, n) for n in three(index_map.shape))
     inner = whole if limit is None else (*whole[: 3 - len(limit)], *limit)

@@ -10,7 +10,7 @@ import numpy as np
 from fastprep.core.errors import ArgumentError, ShapeError
 from fastprep.core.image import Image
 from fastprep.core.index_map import IndexMap
-from fastprep.core.namespace import shape_of
+from fastprep.core.namespace import check_together, shape_of
 from fastprep.ops._arrays import three, view_of, with_shape
 from fastprep.ops._sample import sample_image
 from fastprep.registry import kernel
@@ -35,6 +35,8 @@ def crop_to_mask(x: Any, mask: Any, *, margin: int | Sequence[int] = 0) -> Any:
         A mask of another shape.
     ArgumentError
         An empty mask, or a negative margin.
+    DeviceError
+        An image and a mask on different devices.
 
     Examples
     --------
@@ -49,6 +51,7 @@ def crop_to_mask(x: Any, mask: Any, *, margin: int | Sequence[int] = 0) -> Any:
     if len(space) not in (2, 3) or have != space:
         msg = f"mask of shape {space}: expected the space axes {have} of x"
         raise ShapeError(msg)
+    check_together(x=x.array if isinstance(x, Image) else x, mask=marks)
     around = (margin,) * len(space) if isinstance(margin, int) else tuple(margin)
     if len(around) != len(space) or any(m < 0 for m in around):
         msg = f"margin={margin}: expected one number of voxels, or {len(space)}, none negative"

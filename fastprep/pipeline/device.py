@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastprep.core.checks import float_for
 from fastprep.core.device_view import device_view
 from fastprep.core.errors import ArgumentError, TooLargeError
 from fastprep.core.index_map import IndexMap
@@ -80,13 +79,26 @@ def run_on_device(plan: Plan, x: npt.NDArray[Any], device: int, *, to_host: bool
     return _in_slabs(plan, x, device, to_host, free)
 
 
+def upload(x: npt.NDArray[Any], device: int) -> Any:
+    """A host array on the device, to be kept: an array of CuPy's."""
+    transfer = gpu_transfer()
+    uploader = transfer.uploader(device)
+    there = uploader.put(x)
+    try:
+        result = transfer.Result(x.shape, x.dtype.name, device, on_host=False)
+        result.put(there, 0, 0)
+    finally:
+        uploader.release()
+    return result.finish()
+
+
 def device_bytes(plan: Plan, shape: Sequence[int], dtype: Any) -> int:
     """Bytes of device memory at the plan's peak: its input stays, and around each pass what it reads and writes."""
     leading = math.prod(shape) // math.prod(plan.source.shape)
     held = math.prod(shape) * dtype.itemsize
     before, peak, width = 0, int(held), dtype
     for step in plan.passes:
-        width = _written(step, width)
+        width = step.written(width)
         channels = len(step.post) if step.channels else 1
         after = leading * channels * math.prod(step.grid.shape) * width.itemsize
         between = 0
@@ -96,14 +108,6 @@ def device_bytes(plan: Plan, shape: Sequence[int], dtype: Any) -> int:
         before = after
         leading *= channels
     return peak
-
-
-def _written(step: Pass, dtype: Any) -> np.dtype[Any]:
-    if step.dtype:
-        return np.dtype(step.dtype)
-    plain = step.kernel == "ramp" and all(r.is_identity for r in (step.pre, *step.post))
-    kept = plain and step.order in (None, 0, -1)
-    return np.dtype(dtype if kept else float_for(np.dtype(dtype)))
 
 
 def _whole(plan: Plan, x: npt.NDArray[Any], device: int, to_host: bool) -> Any:
@@ -144,7 +148,7 @@ def _in_slabs(plan: Plan, x: npt.NDArray[Any], device: int, to_host: bool, free:
     (whole,) = plan.passes
     axis = x.ndim - len(plan.source.shape)
     leading = (len(whole.post), *x.shape[:axis]) if whole.channels else x.shape[:axis]
-    shape, dtype = (*leading, *plan.grid.shape), _written(whole, x.dtype).name
+    shape, dtype = (*leading, *plan.grid.shape), whole.written(x.dtype).name
     held = 0 if to_host else math.prod(shape) * np.dtype(dtype).itemsize
     count = 2
     while _most(whole, x, count) + held > free:
@@ -173,7 +177,7 @@ def _most(whole: Pass, x: npt.NDArray[Any], count: int) -> int:
         voxels = leading * math.prod(s.stop - s.start for s in slab.box)
         outputs = leading * math.prod(slab.step.grid.shape)
         between = 8 * max(voxels, outputs) if whole.order == 3 or whole.antialias else 0
-        width = _written(whole, x.dtype).itemsize
+        width = whole.written(x.dtype).itemsize
         most = max(most, 2 * voxels * x.itemsize + between + outputs * width * len(whole.post))
     return most
 

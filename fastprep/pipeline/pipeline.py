@@ -18,6 +18,7 @@ from fastprep.core.ramp import Ramp
 from fastprep.ops._sample import IDENTITY
 from fastprep.ops.resample_to import resample_to
 from fastprep.pipeline import yaml_form
+from fastprep.pipeline.batch import prepare_batch
 from fastprep.pipeline.device import parse_device, run_on_device
 from fastprep.pipeline.plan import Plan, compile_plan
 from fastprep.pipeline.steps import Step, unknown
@@ -199,6 +200,27 @@ class Pipeline:
             array = run_on_device(plan, host_view(image.array), int(self.device.partition(":")[2]))
         result = image.with_array(array, plan.grid)
         return replace(result, modality=image.modality or self.modality)
+
+    def batch(self, images: Sequence[Image]) -> Any:
+        """Scans of any sizes prepared into one array (B, ..., space), on a GPU each pass as one launch.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastprep.pipeline import CropOrPad
+        >>> scans = [Image(np.ones(s), Grid.from_spacing(s, (1, 1, 1))) for s in ((4, 6, 6), (5, 4, 9))]
+        >>> Pipeline([CropOrPad((4, 5, 5))]).batch(scans).shape
+        (2, 4, 5, 5)
+
+        Raises
+        ------
+        ShapeError
+            No image, or results of different shapes or dtypes: end the pipeline with CropOrPad, and give a dtype.
+        DeviceError
+            Images on different devices.
+        """
+        plans = [self.plan_for(image) for image in images]
+        return prepare_batch(plans, [image.array for image in images], self.device)
 
     def inverse(self, image: Image, record: Plan | Grid | Mapping[str, Any], *, order: str | None = None) -> Image:
         """A prediction made on the output, back on the source's grid, voxel for voxel.

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastprep.core.checks import ONEHOT, check_order
+from fastprep.core.checks import ONEHOT, check_order, float_for
 from fastprep.core.errors import ConfigError, FastprepError
 from fastprep.core.grid import Grid
 from fastprep.core.image import Image
@@ -74,13 +74,13 @@ class Pass:
     def _keeps_values(self) -> bool:
         return self.kernel == "ramp" and all(r.is_identity for r in (self.pre, *self.post))
 
-    def __call__(self, x: Any) -> Any:
-        """The pass on an array (..., space) of the pass's source grid."""
-        if self.is_nothing:
+    def __call__(self, x: Any, into: Any = None) -> Any:
+        """The pass on an array (..., space) of the pass's source grid; ``into`` takes the result."""
+        if self.is_nothing and into is None:
             return x
-        if self.is_pointwise:
+        if self.is_pointwise and not self.is_nothing:
             ramps = [self.pre.then(r) for r in self.post]
-            return apply_ramps(x, ramps, dtype=self.dtype, channels=self.channels, function=self.kernel)
+            return apply_ramps(x, ramps, dtype=self.dtype, channels=self.channels, function=self.kernel, into=into)
         return sample(
             x,
             self.index_map,
@@ -93,7 +93,15 @@ class Pass:
             channels=self.channels,
             outside=self.outside or (0.0,) * len(self.post),
             limit=self.limit,
+            into=into,
         )
+
+    def written(self, dtype: npt.DTypeLike) -> np.dtype[Any]:
+        """The dtype of the result for an array of ``dtype``."""
+        if self.dtype:
+            return np.dtype(self.dtype)
+        kept = self._keeps_values and self.order in (None, 0, ONEHOT)
+        return np.dtype(dtype if kept else float_for(np.dtype(dtype)))
 
     def describe(self) -> str:
         """One line: what is read, how it is mapped, what is written."""

@@ -45,8 +45,9 @@ class Launch(NamedTuple):
     threads: int
     #: Bytes of dynamic shared memory of a block.
     shared: int
-    #: Every array it reads or writes, and the tables it reads: kept alive until it is launched.
-    views: Sequence[DeviceView]
+    #: Arrays it reads, arrays it writes, and the tables it reads: kept alive until it is launched.
+    reads: DeviceView
+    writes: DeviceView
     tables: Sequence[Table] = ()
     #: Launches of an earlier stage come first.
     stage: int = 0
@@ -142,16 +143,12 @@ def threads(stem: str) -> int:
 
 
 def _place(run: Launch) -> tuple[int, int]:
-    return run.views[0].device, driver().stream(run.views[0])
+    return run.writes.device, driver().stream(run.writes)
 
 
 def _launch(runs: Sequence[Launch]) -> None:
     first = runs[0]
     device, stream = _place(first)
-    for view in (v for run in runs for v in run.views):
-        if view.device != device:
-            msg = f"arrays on GPU {device} and on GPU {view.device} in one call: move one of them"
-            raise DeviceError(msg)
     talk = driver()
     function = talk.function(first.stem, first.expression, device)
     shared = max(run.shared for run in runs)
@@ -165,8 +162,8 @@ def _launch(runs: Sequence[Launch]) -> None:
             talk, device, stream, b"".join(run.job for run in runs), struct.pack(f"@{len(starts)}I", *starts)
         )
         jobs = _JOBS.pack(*table.addresses, len(runs))
-    views = [view for run in runs for view in run.views]
-    talk.launch(function, blocks, first.threads, shared, (first.job, jobs), device, stream, views)
+    reads, writes = [run.reads for run in runs], [run.writes for run in runs]
+    talk.launch(function, blocks, first.threads, shared, (first.job, jobs), device, stream, reads, writes)
 
 
 def _inlined(path: Path, seen: set[Path]) -> str:

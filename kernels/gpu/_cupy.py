@@ -112,7 +112,8 @@ class CupyDriver:
         parameters: Sequence[bytes],
         device: int,
         stream: int,
-        views: Sequence[DeviceView],
+        reads: Sequence[DeviceView],
+        writes: Sequence[DeviceView],
     ) -> None:
         with _on(device):
             if shared > self._shared.get(function, _SHARED):

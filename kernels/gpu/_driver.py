@@ -57,9 +57,10 @@ class Driver(Protocol):
         parameters: Sequence[bytes],
         device: int,
         stream: int,
-        views: Sequence[DeviceView],
+        reads: Sequence[DeviceView],
+        writes: Sequence[DeviceView],
     ) -> None:
-        """Queue a kernel; ``views`` is the memory it touches."""
+        """Queue a kernel; ``reads`` and ``writes`` are the arrays it touches."""
         ...
 
     def stream(self, view: DeviceView) -> int:

@@ -105,7 +105,7 @@ def line_pass(
     reads = read_type(x.dtype)
     blocks = x.shape[outer[0]] * x.shape[outer[1]] * slow * lane_blocks
     name = f"{kernel}<{reads}, {written_type(out.dtype)}, {compute_type(real.name)}>"
-    launch(Launch("resample", name, packed, blocks, THREADS, shared, (x, out), (table,), stage))
+    launch(Launch("resample", name, packed, blocks, THREADS, shared, x, out, (table,), stage))
 
 
 @lru_cache(maxsize=64)

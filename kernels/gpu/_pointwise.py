@@ -42,7 +42,7 @@ def _layout(stem: str, expression: str, x: DeviceView, out: DeviceView, ramps: n
     values += [0.0] * (4 * MOST_CHANNELS - len(values))
     packed = _JOB.pack(x.address, out.address, size, step, *shape, *strides, flat, aligned, len(ramps), *values)
     blocks = -(-size * width // _CHUNK)
-    launch(Launch(stem, expression, packed, blocks, THREADS, 0, (x, out)))
+    launch(Launch(stem, expression, packed, blocks, THREADS, 0, x, out))
 
 
 def _four(x: DeviceView) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -31,6 +31,6 @@ def bounds(mask: DeviceView) -> npt.NDArray[np.int64]:
     packed = _JOB.pack(mask.address, box.address, *mask.strides, rows, *mask.shape)
     # A sign alone makes no half number a voxel, whichever half it is.
     name = (_FLOATS if mask.dtype.kind == "f" else WORDS)[mask.dtype.itemsize]
-    launch(Launch("bounds", f"bounds<{name}>", packed, -(-rows // _ROWS), THREADS, 0, (mask, box)))
+    launch(Launch("bounds", f"bounds<{name}>", packed, -(-rows // _ROWS), THREADS, 0, mask, box))
     low, high = talk.read(box).astype(np.int64).reshape(2, 3)
     return np.zeros((3, 2), np.int64) if high[0] < 0 else np.stack([low, high + 1], axis=1)

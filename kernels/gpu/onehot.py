@@ -33,4 +33,4 @@ def onehot(x: DeviceView, out: DeviceView, matrix: npt.NDArray[np.float64], outs
         bits(outside, out.dtype),
     )
     # After what may have filled the output around its part of it.
-    launch(Launch("onehot", f"onehot<{name}>", packed, -(-out.size // THREADS), THREADS, 0, (x, out), stage=3))
+    launch(Launch("onehot", f"onehot<{name}>", packed, -(-out.size // THREADS), THREADS, 0, x, out, stage=3))

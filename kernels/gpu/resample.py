@@ -121,7 +121,7 @@ def _gather(
     )
     name = f"gather<{reads}, {writes}, {taps}>" if taps else f"frame<{writes}>"
     blocks = out.shape[1] * cut[0] * cut[1] * cut[2]
-    launch(Launch("resample", name, packed, blocks, THREADS, 0, (x, out), (table,) if table else ()))
+    launch(Launch("resample", name, packed, blocks, THREADS, 0, x, out, (table,) if table else ()))
 
 
 def _passes(

@@ -29,4 +29,4 @@ def take(x: DeviceView, out: DeviceView, index: Index, outside: float) -> None:
         x.address, out.address, *table.addresses, *x.strides, rows, *out.shape[1:], columns, bits(outside, out.dtype)
     )
     kernel = f"take<{WORDS[out.dtype.itemsize]}>"
-    launch(Launch("take", kernel, packed, -(-rows // _ROWS) * columns, THREADS, 0, (x, out), (table,)))
+    launch(Launch("take", kernel, packed, -(-rows // _ROWS) * columns, THREADS, 0, x, out, (table,)))

@@ -94,7 +94,7 @@ def _launch(
         *channels(post, outside, out.strides[0]),
     )
     # After the passes that make coefficients.
-    launch(Launch("warp", name, packed, batch * cut[0] * cut[1] * cut[2], THREADS, 0, (x, out), stage=3))
+    launch(Launch("warp", name, packed, batch * cut[0] * cut[1] * cut[2], THREADS, 0, x, out, stage=3))
 
 
 def _coefficients(x: DeviceView, real: str, pre: npt.NDArray[np.float64]) -> DeviceView:

@@ -1,0 +1,67 @@
+"""Scans of different sizes prepared together, into one array."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastprep.core.errors import ShapeError
+from fastprep.core.index_map import IndexMap
+from fastprep.core.namespace import check_together, device_of, host_view, is_torch
+from fastprep.ops._arrays import empty, view_of
+from fastprep.ops._sample import sample
+from fastprep.pipeline.device import upload
+from fastprep.pipeline.plan import Plan
+from fastprep.registry import one_launch
+
+
+def prepare_batch(plans: Sequence[Plan], arrays: Sequence[Any], device: str | None) -> Any:
+    """``plans[i](arrays[i])`` for every i, stacked along a new first axis; see `Pipeline.batch`."""
+    if not plans:
+        msg = "images: expected at least one"
+        raise ShapeError(msg)
+    if device is not None:
+        arrays = [_moved(x, device) for x in arrays]
+    check_together(**{f"image {i}": x for i, x in enumerate(arrays)})
+    shape, dtype = _common(plans, arrays)
+    result = empty((len(plans), *shape), dtype, arrays[0])
+    whole = result.finish()
+    steps = max(len(plan.passes) for plan in plans)
+    held = list(arrays)
+    # Pass by pass over all scans, so that a GPU gets each pass as one launch; the last of a scan goes to its place.
+    for number in range(steps):
+        with one_launch(arrays[0]):
+            for i, plan in enumerate(plans):
+                if number < len(plan.passes):
+                    last = number == len(plan.passes) - 1
+                    held[i] = plan.passes[number](held[i], result.view[i] if last else None)
+    for i, plan in enumerate(plans):
+        if not plan.passes:
+            sample(held[i], IndexMap.identity(plan.grid.shape), order=0, into=result.view[i])
+    return whole
+
+
+def _common(plans: Sequence[Plan], arrays: Sequence[Any]) -> tuple[tuple[int, ...], str]:
+    made = []
+    for plan, x in zip(plans, arrays, strict=True):
+        view = view_of(x)
+        dtype = view.dtype
+        for step in plan.passes:
+            dtype = step.written(dtype)
+        leading = tuple(view.shape[: len(view.shape) - len(plan.source.shape)])
+        channels = (plan.channels,) if plan.channels else ()
+        made.append(((*channels, *leading, *plan.grid.shape), dtype.name))
+    for i, one in enumerate(made):
+        if one != made[0]:
+            shapes = f"{made[0][0]} {made[0][1]} from image 0, {one[0]} {one[1]} from image {i}"
+            msg = f"{shapes}: a batch is of one shape and dtype; end the pipeline with CropOrPad, and give it a dtype"
+            raise ShapeError(msg)
+    return made[0]
+
+
+def _moved(x: Any, device: str) -> Any:
+    if device_of(x) == "gpu":
+        return x
+    if is_torch(x):
+        return x.to(device, non_blocking=True)
+    return upload(host_view(x), int(device.partition(":")[2]))
