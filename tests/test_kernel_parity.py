@@ -13,6 +13,7 @@ from fastprep.ops._arrays import view_of
 from fastprep.testing.assertions import assert_same
 from layouts import LAYOUTS, values
 
+pytestmark = pytest.mark.gpu
 KERNELS = sorted({name for row in registry.TABLE for name in row.kernels})
 INF = np.inf
 IDENTITY = np.array([[1.0, 0.0, -INF, INF]])
