@@ -10,12 +10,13 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import cache
 from typing import Any, NamedTuple
 
+from fastprep.core.device_view import DeviceView
 from fastprep.core.errors import ArgumentError, NoKernelError
 from fastprep.core.namespace import device_of
 
@@ -133,6 +134,17 @@ def one_launch(x: Any) -> AbstractContextManager[None]:
     return _gpu().merged() if device_of(x) == "gpu" else nullcontext()
 
 
+def replay(key: Hashable, x: Any, out: Any) -> bool:
+    """Launch again what was `recorded` for arrays of this layout; False when nothing was, as always on the host."""
+    return isinstance(out, DeviceView) and _gpu().replay(key, x, out)
+
+
+def recorded(key: Hashable, x: Any, out: Any) -> AbstractContextManager[None]:
+    """Kernels called inside, from ``x`` into ``out``: on a GPU launched together, and kept for `replay`."""
+    return _gpu().recorded(key, x, out) if isinstance(out, DeviceView) else nullcontext()
+
+
+@cache
 def _gpu() -> Any:
     return importlib.import_module("fastprep.kernels.gpu._compile")
 

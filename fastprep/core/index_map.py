@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -147,7 +148,7 @@ class IndexMap:
         """True when every input axis follows exactly one output axis: no rotation, no shear."""
         return self.axis_order is not None
 
-    @property
+    @cached_property
     def axis_order(self) -> tuple[int, ...] | None:
         """The input axis behind each output axis, or None when the map is oblique."""
         block = np.abs(self.matrix[: self.ndim, : self.ndim])
@@ -160,7 +161,7 @@ class IndexMap:
             return None
         return tuple(int(a) for a in order)
 
-    @property
+    @cached_property
     def is_lossless(self) -> bool:
         """True when every output index falls on an input index: nothing is interpolated."""
         if self.axis_order is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from fastprep.core.checks import check_order
@@ -79,7 +80,19 @@ def resample(
     (20, 12, 12)
     """
     space = shape_of(x)[-len(spacing) :] if len(spacing) else ()
-    index_map = IndexMap.spacing_change(space, spacing, new_spacing, grid=grid, new_shape=shape)
+    index_map = _index_map(space, tuple(spacing), tuple(new_spacing), grid, None if shape is None else tuple(shape))
     return sample(
         x, index_map, order=check_order(order), fill=0.0 if fill is None else fill, dtype=dtype, antialias=antialias
     )
+
+
+@lru_cache(maxsize=256)
+def _index_map(
+    space: tuple[int, ...],
+    spacing: tuple[float, ...],
+    new_spacing: tuple[float, ...],
+    grid: str,
+    shape: tuple[int, ...] | None,
+) -> IndexMap:
+    """The map of a change of spacing: a training loop asks for the same few again and again."""
+    return IndexMap.spacing_change(space, spacing, new_spacing, grid=grid, new_shape=shape)

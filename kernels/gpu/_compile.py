@@ -10,13 +10,13 @@ import importlib
 import os
 import struct
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fastprep.core.device_view import DeviceView, device_view
 from fastprep.core.errors import DeviceError
@@ -29,6 +29,9 @@ STEMS = tuple(sorted(path.stem for path in HERE.glob("*.cu")))
 OPTIONS = ("--std=c++17", "--fmad=false", "--restrict")
 
 _JOBS = struct.Struct("@PPi4x")
+_NO_JOBS = _JOBS.pack(0, 0, 0)
+#: Every job begins with the address of what it reads and of what it writes.
+_ADDRESSES = struct.Struct("@PP")
 _FORKED = (
     "CUDA was in use when this process was forked, and does not survive that: start workers with "
     "multiprocessing's 'spawn', or use threads, or prepare batches on the GPU in the main process"
@@ -59,6 +62,28 @@ class _State:
     forked = False
 
 
+class _Step(NamedTuple):
+    """A launch of a recipe: its job is two addresses, relative to input and output, and the rest."""
+
+    function: Any
+    blocks: int
+    threads: int
+    shared: int
+    x: int
+    out: int
+    rest: bytes
+    tables: Sequence[Table]
+
+
+class _Recording(NamedTuple):
+    x: DeviceView
+    out: DeviceView
+    steps: list[_Step | None]
+
+
+_MOST_RECIPES = 1024
+_recipes: dict[Hashable, tuple[_Step, ...]] = {}
+_recording: ContextVar[_Recording | None] = ContextVar("fastprep_recording", default=None)
 _queue: ContextVar[list[Launch] | None] = ContextVar("fastprep_launches", default=None)
 
 
@@ -124,6 +149,43 @@ def merged() -> Iterator[None]:
         _launch([waiting[i] for i in same])
 
 
+@contextmanager
+def recorded(key: Hashable, x: DeviceView, out: DeviceView) -> Iterator[None]:
+    """Launches inside, from ``x`` into ``out``, can be repeated by `replay` for other arrays of the same layout.
+
+    What a call makes of its arguments costs more than its launch on a small volume; ``key`` must hold all of it. Calls
+    that need scratch, or several jobs, are not kept.
+    """
+    steps: list[_Step | None] = []
+    token = _recording.set(_Recording(x, out, steps))
+    try:
+        with merged():
+            yield
+    finally:
+        _recording.reset(token)
+    if steps and None not in steps:
+        if len(_recipes) >= _MOST_RECIPES:
+            _recipes.clear()
+        _recipes[_where(key, x, out)] = tuple(step for step in steps if step is not None)
+
+
+def replay(key: Hashable, x: DeviceView, out: DeviceView) -> bool:
+    """Do again what was `recorded` under ``key``; False when nothing was, or launches are being merged."""
+    if _queue.get() is not None:
+        return False
+    steps = _recipes.get(_where(key, x, out))
+    if steps is None:
+        return False
+    talk = driver()
+    stream = talk.stream(out)
+    for step in steps:
+        job = _ADDRESSES.pack(x.address + step.x, out.address + step.out) + step.rest
+        talk.launch(
+            step.function, step.blocks, step.threads, step.shared, (job, _NO_JOBS), out.device, stream, (x,), (out,)
+        )
+    return True
+
+
 @cache
 def text(stem: str) -> str:
     """A source file with its headers in place, and lines that tell the compiler where each came from."""
@@ -142,6 +204,13 @@ def threads(stem: str) -> int:
     return count
 
 
+def _where(key: Hashable, x: DeviceView, out: DeviceView) -> Hashable:
+    """All a recipe depends on: layouts, how addresses are aligned, device and stream, whose tables it reads."""
+    here = (x.shape, x.strides, x.dtype, x.address % 16, out.shape, out.strides, out.dtype, out.address % 16)
+    talk = driver()
+    return (key, *here, out.device, talk.stream(out), id(talk))
+
+
 def _place(run: Launch) -> tuple[int, int]:
     return run.writes.device, driver().stream(run.writes)
 
@@ -152,7 +221,7 @@ def _launch(runs: Sequence[Launch]) -> None:
     talk = driver()
     function = talk.function(first.stem, first.expression, device)
     shared = max(run.shared for run in runs)
-    blocks, jobs = first.blocks, _JOBS.pack(0, 0, 0)
+    blocks, jobs = first.blocks, _NO_JOBS
     if len(runs) > 1:
         starts = [0]
         for run in runs:
@@ -162,8 +231,26 @@ def _launch(runs: Sequence[Launch]) -> None:
             talk, device, stream, b"".join(run.job for run in runs), struct.pack(f"@{len(starts)}I", *starts)
         )
         jobs = _JOBS.pack(*table.addresses, len(runs))
+    recording = _recording.get()
+    if recording is not None:
+        recording.steps.append(_step(recording, function, runs))
     reads, writes = [run.reads for run in runs], [run.writes for run in runs]
     talk.launch(function, blocks, first.threads, shared, (first.job, jobs), device, stream, reads, writes)
+
+
+def _step(recording: _Recording, function: Any, runs: Sequence[Launch]) -> _Step | None:
+    """A launch as a step of a recipe; None where it reads or writes anything but the recipe's own arrays."""
+    run = runs[0]
+    if len(runs) > 1 or not (_holds(recording.x, run.reads) and _holds(recording.out, run.writes)):
+        return None
+    x, out = _ADDRESSES.unpack_from(run.job)
+    x, out, rest = x - recording.x.address, out - recording.out.address, run.job[_ADDRESSES.size :]
+    return _Step(function, run.blocks, run.threads, run.shared, x, out, rest, run.tables)
+
+
+def _holds(whole: DeviceView, part: DeviceView) -> bool:
+    (low, high), (start, stop) = whole.span, part.span
+    return low <= start and stop <= high
 
 
 def _inlined(path: Path, seen: set[Path]) -> str:
