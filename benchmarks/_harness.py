@@ -156,16 +156,24 @@ def dicom_folder() -> Path | None:
 
 def _phantom() -> Scan:
     shape, spacing = (148, 512, 512), (2.0, 0.748047, 0.748047)
+    return Scan(phantom(shape), dicom_grid(shape, spacing), "phantom (FASTPREP_TEST_DATA is not set)")
+
+
+def phantom(shape: tuple[int, int, int]) -> Array:
+    """A chest in HU as int16 (z, y, x): body, two lungs, a spine, and noise."""
     z, y, x = np.ogrid[tuple(slice(-1, 1, n * 1j) for n in shape)]
-    rng = np.random.default_rng(1)
     hu = np.full(shape, -1000.0, np.float32)
     hu[np.broadcast_to((x / 0.9) ** 2 + (y / 0.65) ** 2 < 1, shape)] = 40
     for side in (-0.4, 0.4):
         hu[((x - side) / 0.3) ** 2 + (y / 0.45) ** 2 + (z / 0.9) ** 2 < 1] = -820
     hu[np.broadcast_to((x / 0.08) ** 2 + ((y - 0.45) / 0.1) ** 2 < 1, shape)] = 500
-    hu += rng.normal(0, 20, shape).astype(np.float32)
-    affine = Grid.from_spacing(shape, spacing).affine * np.array([[-1], [-1], [1], [1]])
-    return Scan(hu.round().astype(np.int16), Grid(shape, affine), "phantom (FASTPREP_TEST_DATA is not set)")
+    hu += 20 * np.random.default_rng(1).standard_normal(shape, np.float32)
+    return hu.round().astype(np.int16)
+
+
+def dicom_grid(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> Grid:
+    """The grid of a CT as DICOM stores it: axes to Superior, Posterior, Left."""
+    return Grid(shape, Grid.from_spacing(shape, spacing).affine * np.array([[-1], [-1], [1], [1]]))
 
 
 def save_scan(scan: Scan, path: Path) -> None:
@@ -185,7 +193,7 @@ def machine_facts(threads: int) -> dict[str, Any]:
     """What a reader needs to judge the numbers; no host names, no paths."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return {
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
         "cores": cores,
         "threads": threads,
         "system": f"{platform.system()} {platform.machine()}",
@@ -193,17 +201,17 @@ def machine_facts(threads: int) -> dict[str, Any]:
         "date": time.strftime("%Y-%m-%d"),
         "load_at_start": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "copy_bandwidth_gb_s": copy_bandwidth(threads) / 1e9,
-        "versions": {name: version for name in ("fastprep", *PACKAGES) if (version := _version(name))},
+        "versions": {name: found for name in ("fastprep", *PACKAGES) if (found := version(name))},
     }
 
 
-def _version(package: str) -> str | None:
+def version(package: str) -> str | None:
     with suppress(importlib.metadata.PackageNotFoundError):
         return importlib.metadata.version(package)
     return None
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -258,7 +266,7 @@ def measure(job: Job, repeats: int, budget_s: float, log: Callable[[str], None])
             result = call()
             out = np.asarray(contestant.to_array(result))
         except Exception as error:  # a missing peer is a line of the table
-            row.error = _reason(error)
+            row.error = reason(error)
             log(f"  {contestant.name}: {row.error}")
             continue
         calls[contestant.name] = call
@@ -270,14 +278,14 @@ def measure(job: Job, repeats: int, budget_s: float, log: Callable[[str], None])
                 compare = contestant.compare
                 row.difference = difference(base, out) if compare is None else compare(result, out)
             except Exception as error:  # the table says why nothing was compared
-                row.difference = _reason(error)
+                row.difference = reason(error)
         log(f"  {contestant.name}: output {out.shape}, difference {row.difference}")
         del result, out
     _take_turns({r.name: r for r in rows if r.name in calls}, calls, repeats, budget_s)
     return rows
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """One line without this machine's paths: it goes into the results."""
     text = f"{type(error).__name__}: {error}".split("\n")[0]
     return text.replace(sys.executable, "python").replace(f"{ROOT}{os.sep}", "")[:160]

@@ -3,6 +3,10 @@
 python benchmarks/run.py                      everything
 python benchmarks/run.py ramp resample        some
 python benchmarks/run.py --render FILE.json   only the README, from an earlier run
+
+python benchmarks/run.py --device cuda                       the GPU jobs, on the GPU that is here
+python benchmarks/run.py --device cuda --only linear cubic   some; --output FILE.json keeps the others of that file
+python benchmarks/run.py --device cuda --size small          all at toy size, without a GPU on the emulator
 """
 
 from __future__ import annotations
@@ -27,20 +31,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("benches", nargs="*", metavar="BENCH", help=f"of {', '.join(BENCHES)}; default all")
     parser.add_argument("--threads", type=int, default=2, help="for fastprep and every peer")
-    parser.add_argument("--repeats", type=int, default=15, help="timed calls per contestant at most")
-    parser.add_argument("--budget", type=float, default=60.0, help="seconds of timed calls per contestant")
+    parser.add_argument("--repeats", type=int, help="timed calls per contestant at most; default 15, cuda 30")
+    parser.add_argument("--budget", type=float, help="seconds of timed calls per contestant; default 60, cuda 1")
     parser.add_argument("--no-probe", action="store_true", help="no fresh processes: no cold start, no peak memory")
     parser.add_argument("--no-readme", action="store_true", help="leave the README as it is")
     parser.add_argument("--render", type=Path, metavar="JSON", help="render an earlier run, measure nothing")
+    cuda = parser.add_argument_group("with --device cuda")
+    cuda.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    cuda.add_argument("--only", nargs="+", default=[], metavar="JOB", help="measure these jobs alone")
+    cuda.add_argument(
+        "--size", choices=("full", "small"), default="full", help="small: to try the jobs, not to time them"
+    )
+    cuda.add_argument("--output", type=Path, metavar="PATH", help="a .json file or a folder, instead of results/")
+    cuda.add_argument("--minutes", type=float, default=5.5, help="no job is begun and no peer prepared after that")
     options = parser.parse_args()
+    if options.device == "cuda":
+        main_cuda(parser, options)
+        return
     unknown = set(options.benches) - set(BENCHES)
     if unknown:
         parser.error(f"unknown bench {', '.join(sorted(unknown))}: expected {', '.join(BENCHES)}")
     if options.render:
         results = json.loads(options.render.read_text())
+        if results.get("device") == "cuda":
+            publish_cuda(results, readme=not options.no_readme)
+            return
     else:
         chosen = options.benches or list(BENCHES)
-        results = run(chosen, options.threads, options.repeats, options.budget, probe=not options.no_probe)
+        repeats, budget = options.repeats or 15, options.budget or 60.0
+        results = run(chosen, options.threads, repeats, budget, probe=not options.no_probe)
         path = HERE / "results" / f"{_slug(results['machine'])}.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(results, indent=1) + "\n")
@@ -49,6 +68,28 @@ def main() -> None:
     print(table)
     if not options.no_readme:
         replace_block(h.ROOT / "README.md", table)
+
+
+def main_cuda(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """The GPU jobs."""
+    cuda = importlib.import_module("_cuda_run")
+    unknown = set(options.only) - set(cuda.JOBS)
+    if unknown or options.benches:
+        parser.error(f"--device cuda takes --only with of {', '.join(cuda.JOBS)}")
+    repeats, budget = options.repeats or 30, options.budget or 1.0
+    results, path = cuda.run(options.only, options.size, options.output, repeats, budget, options.minutes)
+    if path is not None:
+        print(f"wrote {path.name}")
+    publish_cuda(results, readme=not options.no_readme)
+
+
+def publish_cuda(results: dict[str, Any], *, readme: bool) -> None:
+    """Print the GPU tables, and put them into the README when they are whole and from a real device."""
+    cuda = importlib.import_module("_cuda_run")
+    tables = cuda.render(results)
+    print(tables)
+    if readme and cuda.is_publishable(results):
+        replace_block(h.ROOT / "README.md", tables, cuda.BEGIN, cuda.END)
 
 
 def run(benches: list[str], threads: int, repeats: int, budget_s: float, *, probe: bool) -> dict[str, Any]:
@@ -164,14 +205,14 @@ def _cell(value: Any) -> str:
     return text.replace("|", "\\|")
 
 
-def replace_block(readme: Path, table: str) -> None:
+def replace_block(readme: Path, table: str, begin: str = BEGIN, end: str = END) -> None:
     """Put ``table`` between the markers of the README; without them, say so and change nothing."""
     text = readme.read_text() if readme.exists() else ""
-    start, end = text.find(BEGIN), text.find(END)
-    if start < 0 or end < start:
-        print(f"{readme.name} has no {BEGIN} ... {END}: left as it is")
+    start, stop = text.find(begin), text.find(end)
+    if start < 0 or stop < start:
+        print(f"{readme.name} has no {begin} ... {end}: left as it is")
         return
-    readme.write_text(f"{text[: start + len(BEGIN)]}\n{table}\n{text[end:]}")
+    readme.write_text(f"{text[: start + len(begin)]}\n{table}\n{text[stop:]}")
     print(f"{readme.name}: table replaced")
 
 

@@ -7,11 +7,11 @@ import numpy.typing as npt
 
 from fastprep.core.device_view import DeviceView
 from fastprep.kernels.gpu._compile import Launch, launch, merged
-from fastprep.kernels.gpu._types import MOST_CHANNELS, job, read_type, written_type
+from fastprep.kernels.gpu._types import MOST_CHANNELS, compute_type, job, read_type, written_type
 
 THREADS = 256
-#: Bytes of input that a block reads.
-_CHUNK = THREADS * 16 * 4
+#: Voxels of a thread, by what is computed in.
+_VOXELS = {"float32": 32, "float64": 16}
 _JOB = job(f"PPqq3q4qiii4x{MOST_CHANNELS * 4}d")
 
 
@@ -34,14 +34,14 @@ def _layout(stem: str, expression: str, x: DeviceView, out: DeviceView, ramps: n
         return
     size, step = x.size, out.strides[0]
     width, wide = x.dtype.itemsize, out.dtype.itemsize
-    pack = 16 // width
-    moved = min(16, pack * wide)
-    aligned = flat and x.address % 16 == 0 and out.address % moved == 0 and step * wide % moved == 0
+    pack = 16 // max(width, wide)
+    steps = (x.address % (pack * width), out.address % (pack * wide), step * wide % (pack * wide))
+    aligned = flat and steps == (0, 0, 0)
     shape, strides = ((1,) * 3, (0,) * 4) if four is None else _four(four)
     values = [float(v) for v in ramps.ravel()]
     values += [0.0] * (4 * MOST_CHANNELS - len(values))
     packed = _JOB.pack(x.address, out.address, size, step, *shape, *strides, flat, aligned, len(ramps), *values)
-    blocks = -(-size * width // _CHUNK)
+    blocks = -(-size // (THREADS * _VOXELS[compute_type(read_type(x.dtype), written_type(out.dtype))]))
     launch(Launch(stem, expression, packed, blocks, THREADS, 0, x, out))
 
 

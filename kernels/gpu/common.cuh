@@ -195,6 +195,10 @@ struct Ramp {
         y = y < low ? low : y;
         return y > high ? high : y;
     }
+    // True when nothing changes but the sign of a zero.
+    __device__ __forceinline__ bool is_identity() const {
+        return a == 1 && b == 0 && low < 0 && 1 / low == 0 && high > 0 && 1 / high == 0;
+    }
 };
 
 // Results of one read: a Ramp and a value outside for each channel.
@@ -207,15 +211,27 @@ struct Channels {
     int32 padding;
 };
 
+// The channels of a result. The first Ramp waits in registers: a job's memory might be what the kernel writes, for all
+// the compiler knows, and would be read again for every voxel.
 template <class C, class Out>
-__device__ __forceinline__ void finish(const Channels& channels, Out* out, C value) {
-    for (int k = 0; k < channels.count; k++) {
-        out[k * channels.step] = Cast<Out>::of(Ramp<C>(channels.ramp[k])(value));
+class Finish {
+    Ramp<C> first;
+    int32 count;
+    const Channels& channels;
+
+  public:
+    explicit __device__ __forceinline__ Finish(const Channels& c) : first(c.ramp[0]), count(c.count), channels(c) {}
+
+    __device__ __forceinline__ void operator()(Out* out, C value) const {
+        *out = Cast<Out>::of(first(value));
+#pragma unroll 1
+        for (int k = 1; k < count; k++) out[k * channels.step] = Cast<Out>::of(Ramp<C>(channels.ramp[k])(value));
     }
-}
+};
 
 template <class Out>
 __device__ __forceinline__ void finish_outside(const Channels& channels, Out* out) {
+#pragma unroll 1
     for (int k = 0; k < channels.count; k++) out[k * channels.step] = Cast<Out>::of(channels.outside[k]);
 }
 

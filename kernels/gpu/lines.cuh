@@ -52,7 +52,7 @@ __device__ __forceinline__ void coefficients(const Recursion& r, int32 n, int32 
         c[0] = voxel(0);
         return;
     }
-    const C pole = C(r.pole), gain = C(r.gain);
+    const C pole = C(r.pole), gain = C(r.gain), tail = C(r.tail);
     const int32 stop = high + HALO < n ? high + HALO : n;
     const int32 start = low > HALO ? low - HALO : 0;
     C state;
@@ -75,7 +75,7 @@ __device__ __forceinline__ void coefficients(const Recursion& r, int32 n, int32 
         state = gain * voxel(k) + pole * state;
         if (k >= low) c[(k - low) * step] = state;
     }
-    state = C(r.tail) * (pole * before + state);
+    state = tail * (pole * before + state);
     c[(stop - 1 - low) * step] = state;
     for (int32 k = stop - 2; k >= low; k--) {
         state = pole * (state - c[(k - low) * step]);
@@ -83,15 +83,25 @@ __device__ __forceinline__ void coefficients(const Recursion& r, int32 n, int32 
     }
 }
 
-// Output j of a line from its coefficients; without taps output j is coefficient j.
+// Outputs of a line from its coefficients c[(i - low) * step]; without taps output j is coefficient j.
 template <class C>
-__device__ __forceinline__ C evaluate(const LineJob& job, const C* c, int32 step, int32 low, int32 j) {
-    if (job.taps == 0) return c[(j - low) * step];
-    const C* const w = static_cast<const C*>(job.weight);
-    const int32 m = job.outputs;
-    return w[j] * c[(job.index[j] - low) * step] + w[m + j] * c[(job.index[m + j] - low) * step] +
-           w[2 * m + j] * c[(job.index[2 * m + j] - low) * step] + w[3 * m + j] * c[(job.index[3 * m + j] - low) * step];
-}
+class Evaluate {
+    const int32* index;
+    const C* weight;
+    int32 taps, outputs;
+
+  public:
+    explicit __device__ __forceinline__ Evaluate(const LineJob& job)
+        : index(job.index), weight(static_cast<const C*>(job.weight)), taps(job.taps), outputs(job.outputs) {}
+
+    __device__ __forceinline__ C operator()(const C* c, int32 step, int32 low, int32 j) const {
+        if (taps == 0) return c[(j - low) * step];
+        const int32 *const i = index + j, m = outputs;
+        const C* const w = weight + j;
+        return w[0] * c[(i[0] - low) * step] + w[m] * c[(i[m] - low) * step] + w[2 * m] * c[(i[2 * m] - low) * step] +
+               w[3 * m] * c[(i[3 * m] - low) * step];
+    }
+};
 
 // Lines across memory (z, y): neighbouring threads are neighbouring lines, so every access is coalesced.
 template <class In, class Out, class C>
@@ -113,8 +123,11 @@ columns(const __grid_constant__ LineJob one, const Jobs<LineJob> jobs) {
     C* const c = memory + threadIdx.x;
     coefficients(job.recursion, job.length, segment.low, segment.high, c, LINE_THREADS,
                  [=](int32 k) { return pre(number<C>(x[k * step])); });
+    const Evaluate<C> evaluate(job);
+    const Finish<C, Out> finish(job.channels);
+    const int64 next = job.o_line;
     for (int32 j = segment.first; j < segment.last; j++) {
-        finish(job.channels, out + j * job.o_line, evaluate(job, c, LINE_THREADS, segment.low, j));
+        finish(out + j * next, evaluate(c, LINE_THREADS, segment.low, j));
     }
 }
 
@@ -140,10 +153,11 @@ rows(const __grid_constant__ LineJob one, const Jobs<LineJob> jobs) {
     const int32 lanes = job.lanes - first_lane < LINE_THREADS ? job.lanes - first_lane : LINE_THREADS;
     const int32 warp = threadIdx.x / 32, within = threadIdx.x % 32;
 
+    const int64 x_lane = job.x_lane, x_line = job.x_line;
     for (int32 lane = warp; lane < lanes; lane += LINE_THREADS / 32) {
-        const In* const line = x + (first_lane + lane) * job.x_lane;
+        const In* const line = x + (first_lane + lane) * x_lane;
         for (int32 k = start + within; k < stop; k += 32) {
-            memory[lane * pitch + k - start] = pre(number<C>(line[k * job.x_line]));
+            memory[lane * pitch + k - start] = pre(number<C>(line[k * x_line]));
         }
     }
     __syncthreads();
@@ -154,11 +168,14 @@ rows(const __grid_constant__ LineJob one, const Jobs<LineJob> jobs) {
                      [=](int32 k) { return line[k - start]; });
     }
     __syncthreads();
+    const Evaluate<C> evaluate(job);
+    const Finish<C, Out> finish(job.channels);
+    const int64 o_lane = job.o_lane, o_line = job.o_line;
     for (int32 lane = warp; lane < lanes; lane += LINE_THREADS / 32) {
         const C* const c = memory + lane * pitch + segment.low - start;
-        Out* const target = out + (first_lane + lane) * job.o_lane;
+        Out* const target = out + (first_lane + lane) * o_lane;
         for (int32 j = segment.first + within; j < segment.last; j += 32) {
-            finish(job.channels, target + j * job.o_line, evaluate(job, c, 1, segment.low, j));
+            finish(target + j * o_line, evaluate(c, 1, segment.low, j));
         }
     }
 }
@@ -196,5 +213,5 @@ band(const __grid_constant__ LineJob one, const Jobs<LineJob> jobs) {
     const Ramp<C> pre(job.pre);
     const int64 step = job.x_line;
     const C value = weighted<C>(job, j, [=](int32 k) { return pre(number<C>(x[k * step])); });
-    finish(job.channels, out + j * job.o_line, value);
+    Finish<C, Out>(job.channels)(out + j * job.o_line, value);
 }

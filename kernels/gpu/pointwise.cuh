@@ -1,14 +1,15 @@
 // One read, one write per channel: out[k] = f_k(x), voxel by voxel, for any f.
 //
 // Bytes: sizeof(In) + channels * sizeof(Out) a voxel; the floor is those over the memory's bandwidth. Contiguous
-// volumes move in 16-byte words, several on their way at once; any other layout is read where it lies.
+// volumes move in words of up to 16 bytes, several on their way at once; any other layout is read where it lies.
 #pragma once
 #include "common.cuh"
 
 // Two blocks on a multiprocessor at least, said to the compiler so that it does not spill for the sake of more.
 constexpr int POINTWISE_THREADS = 256;
-// Words of 16 bytes of input that a thread has on their way at once.
-constexpr int POINTWISE_WORDS = 4;
+// Voxels that a thread has on their way at once, where registers hold them.
+template <class C>
+constexpr int POINTWISE_VOXELS = sizeof(C) == 4 ? 32 : 16;
 
 struct PointwiseJob {
     const void* x;
@@ -18,7 +19,7 @@ struct PointwiseJob {
     int64 shape[3];  // the last three axes of x when it is not contiguous
     int64 strides[4];
     int32 flat;  // x is contiguous
-    int32 aligned;  // and so placed that words of 16 bytes can be moved
+    int32 aligned;  // and so placed that packs can be moved as words
     int32 channels;
     int32 padding;
     float64 ramp[Channels::MOST][4];
@@ -54,23 +55,6 @@ struct Pack {
     }
 };
 
-// f_k of a word of input, as one word of results or several.
-template <class F, class C, class In, class Out, int N>
-__device__ __forceinline__ void pointwise_pack(const PointwiseJob& job, const Pack<In, N>& pack, Out* out) {
-    constexpr int MOST = 16 / sizeof(Out), RESULTS = MOST < N ? MOST : N;
-    for (int k = 0; k < job.channels; k++) {
-        const F f(job.ramp[k]);
-        Out* const target = out + k * job.step;
-#pragma unroll
-        for (int i = 0; i < N; i += RESULTS) {
-            Pack<Out, RESULTS> results;
-#pragma unroll
-            for (int j = 0; j < RESULTS; j++) results.v[j] = Cast<Out>::of(f(number<C>(pack.v[i + j])));
-            results.store(target + i);
-        }
-    }
-}
-
 template <template <class> class F, class In, class Out>
 __device__ __forceinline__ void pointwise(const PointwiseJob& one, const Jobs<PointwiseJob>& jobs) {
     using C = Compute<In, Out>;
@@ -78,20 +62,31 @@ __device__ __forceinline__ void pointwise(const PointwiseJob& one, const Jobs<Po
     const PointwiseJob& job = find_job(one, jobs, block);
     const In* const x = static_cast<const In*>(job.x);
     Out* const out = static_cast<Out*>(job.out);
-    constexpr int PACK = 16 / sizeof(In);
-    constexpr int64 CHUNK = int64(POINTWISE_THREADS) * PACK * POINTWISE_WORDS;
+    const int64 step = job.step;
+    const int32 channels = job.channels;
+    // As many as make 16 bytes of the wider type: then neighbouring threads touch neighbouring words on both sides.
+    constexpr int PACK = 16 / (sizeof(In) > sizeof(Out) ? sizeof(In) : sizeof(Out));
+    constexpr int PACKS = POINTWISE_VOXELS<C> / PACK;
+    constexpr int64 CHUNK = int64(POINTWISE_THREADS) * POINTWISE_VOXELS<C>;
     const int64 begin = block * CHUNK, end = begin + CHUNK < job.size ? begin + CHUNK : job.size;
 
     if (job.aligned && end - begin == CHUNK) {
-        Pack<In, PACK> packs[POINTWISE_WORDS];
+        const int64 mine = begin + threadIdx.x * PACK;
+        constexpr int64 NEXT = POINTWISE_THREADS * PACK;
+        Pack<In, PACK> packs[PACKS];
 #pragma unroll
-        for (int i = 0; i < POINTWISE_WORDS; i++) {
-            packs[i].load(x + begin + (int64(i) * POINTWISE_THREADS + threadIdx.x) * PACK);
-        }
+        for (int i = 0; i < PACKS; i++) packs[i].load(x + mine + i * NEXT);
+#pragma unroll 1
+        for (int k = 0; k < channels; k++) {
+            const F<C> f(job.ramp[k]);
+            Out* const target = out + k * step + mine;
 #pragma unroll
-        for (int i = 0; i < POINTWISE_WORDS; i++) {
-            const int64 at = begin + (int64(i) * POINTWISE_THREADS + threadIdx.x) * PACK;
-            pointwise_pack<F<C>, C>(job, packs[i], out + at);
+            for (int i = 0; i < PACKS; i++) {
+                Pack<Out, PACK> results;
+#pragma unroll
+                for (int j = 0; j < PACK; j++) results.v[j] = Cast<Out>::of(f(number<C>(packs[i].v[j])));
+                results.store(target + i * NEXT);
+            }
         }
         return;
     }
@@ -106,6 +101,7 @@ __device__ __forceinline__ void pointwise(const PointwiseJob& one, const Jobs<Po
             from += rest % job.shape[0] * job.strides[1] + rest / job.shape[0] * job.strides[0];
         }
         const C value = number<C>(x[from]);
-        for (int k = 0; k < job.channels; k++) out[at + k * job.step] = Cast<Out>::of(F<C>(job.ramp[k])(value));
+#pragma unroll 1
+        for (int k = 0; k < channels; k++) out[at + k * step] = Cast<Out>::of(F<C>(job.ramp[k])(value));
     }
 }

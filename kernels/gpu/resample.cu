@@ -47,46 +47,49 @@ gather(const __grid_constant__ GatherJob one, const Jobs<GatherJob> jobs) {
         return;
     }
     const Ramp<C> pre(job.pre);
+    const bool mapped = !pre.is_identity();
+    const Finish<C, Out> finish(job.channels);
     const In* const source = static_cast<const In*>(job.x) + b * job.strides[0];
-    const auto voxel = [=](int64 at) { return pre(number<C>(source[at])); };
-    const int64 sz = job.strides[1];
-    const int64 a00 = job.index[1][y] * job.strides[2] + job.index[2][x] * job.strides[3];
+    const int32 begin = job.inside[0][0], end = job.inside[0][1];
+    const int32* const iz = job.index[0];
+    const C* const wz = static_cast<const C*>(job.weight[0]);
+    const int32 iy = job.index[1][y], ix = job.index[2][x];
+    const int64 sz = job.strides[1], sy = job.strides[2], sx = job.strides[3];
+    const In* const p00 = source + iy * sy + ix * sx;
     if constexpr (TAPS == 1) {
         const C wx = static_cast<const C*>(job.weight[2])[x], wy = static_cast<const C*>(job.weight[1])[y];
         for (int32 z = first; z < last; z++, out += plane) {
-            if (z < job.inside[0][0] || z >= job.inside[0][1]) {
+            if (z < begin || z >= end) {
                 finish_outside(job.channels, out);
             } else {
-                const C wz = static_cast<const C*>(job.weight[0])[z];
-                finish(job.channels, out, voxel(job.index[0][z] * sz + a00) * wx * wy * wz);
+                const C value = number<C>(p00[iz[z] * sz]);
+                finish(out, (mapped ? pre(value) : value) * wx * wy * wz[z]);
             }
         }
-        return;
     } else {
-        const int64 a01 = job.index[1][y] * job.strides[2] + job.index[2][width + x] * job.strides[3];
-        const int64 a10 = job.index[1][height + y] * job.strides[2] + job.index[2][x] * job.strides[3];
-        const int64 a11 = job.index[1][height + y] * job.strides[2] + job.index[2][width + x] * job.strides[3];
+        const int32 jy = job.index[1][height + y], jx = job.index[2][width + x];
+        const In *const p01 = source + iy * sy + jx * sx, *const p10 = source + jy * sy + ix * sx,
+                 *const p11 = source + jy * sy + jx * sx;
         const C wx = static_cast<const C*>(job.weight[2])[width + x];
         const C wy = static_cast<const C*>(job.weight[1])[height + y];
-        const C* const wz = static_cast<const C*>(job.weight[0]) + depth;
-        const auto blend = [=](int32 iz) {
-            const int64 at = iz * sz;
-            const C v0 = voxel(at + a00), v1 = voxel(at + a01), v2 = voxel(at + a10), v3 = voxel(at + a11);
+        const auto blend = [=](int64 at) {
+            C v0 = number<C>(p00[at]), v1 = number<C>(p01[at]), v2 = number<C>(p10[at]), v3 = number<C>(p11[at]);
+            if (mapped) v0 = pre(v0), v1 = pre(v1), v2 = pre(v2), v3 = pre(v3);
             const C low = v0 + (v1 - v0) * wx, high = v2 + (v3 - v2) * wx;
             return low + (high - low) * wy;
         };
         int32 held = -1;
         C upper = C(0);
         for (int32 z = first; z < last; z++, out += plane) {
-            if (z < job.inside[0][0] || z >= job.inside[0][1]) {
+            if (z < begin || z >= end) {
                 finish_outside(job.channels, out);
                 continue;
             }
-            const int32 i0 = job.index[0][z], i1 = job.index[0][depth + z];
-            const C lower = i0 == held ? upper : blend(i0);
-            upper = i1 == i0 ? lower : blend(i1);
+            const int32 i0 = iz[z], i1 = iz[depth + z];
+            const C lower = i0 == held ? upper : blend(i0 * sz);
+            upper = i1 == i0 ? lower : blend(i1 * sz);
             held = i1;
-            finish(job.channels, out, lower + (upper - lower) * wz[z]);
+            finish(out, lower + (upper - lower) * wz[depth + z]);
         }
     }
 }

@@ -24,7 +24,7 @@ struct WarpJob {
     Channels channels;
 };
 
-// The output of a thread, step by step, and where it lies in the input.
+// The first output of a thread; the next ones follow along z.
 struct Place {
     int64 b;
     int32 z, y, x;
@@ -40,11 +40,20 @@ struct Place {
         return x < job.shape[3] && y < job.shape[2];
     }
     __device__ __forceinline__ int64 offset(const WarpJob& job) const {
-        return b * job.o_strides[0] + z * job.o_strides[1] + y * job.o_strides[2] + x;
+        return b * job.o_strides[0] + y * job.o_strides[2] + x;
     }
-    __device__ __forceinline__ float64 along(const float64* row) const {
-        return fused(float64(x), row[2], row[0] * z + row[3] + row[1] * y);
-    }
+};
+
+// The input index along one axis, of outputs that differ in z alone.
+struct Track {
+    float64 step, origin, row, x, slope;
+    int32 n;
+
+    __device__ __forceinline__ Track(const WarpJob& job, int axis, const Place& p)
+        : step(job.matrix[axis][0]), origin(job.matrix[axis][3]), row(job.matrix[axis][1] * p.y), x(p.x),
+          slope(job.matrix[axis][2]), n(job.size[axis]) {}
+
+    __device__ __forceinline__ float64 at(int32 z) const { return fused(x, slope, step * z + origin + row); }
 };
 
 // Half a voxel around the field: the half-open buffer rule of ITK.
@@ -105,65 +114,82 @@ copy_nearest(const __grid_constant__ WarpJob one, const Jobs<WarpJob> jobs) {
     const WarpJob& job = find_job(one, jobs, block);
     Place p;
     if (!p.find(job, block)) return;
+    const Track tz(job, 0, p), ty(job, 1, p), tx(job, 2, p);
     const Word* const x = static_cast<const Word*>(job.x) + p.b * job.strides[0];
-    for (int i = 0; i < WARP_STEPS && p.z < job.shape[1]; i++, p.z += WARP_PLANES) {
-        const float64 cz = p.along(job.matrix[0]), cy = p.along(job.matrix[1]), cx = p.along(job.matrix[2]);
-        Word value = Word(job.fill);
-        if (is_inside(cz, job.size[0]) && is_inside(cy, job.size[1]) && is_inside(cx, job.size[2])) {
-            value = x[nearest(cz, job.size[0]) * job.strides[1] + nearest(cy, job.size[1]) * job.strides[2] +
-                      nearest(cx, job.size[2]) * job.strides[3]];
+    const int64 sz = job.strides[1], sy = job.strides[2], sx = job.strides[3], plane = job.o_strides[1];
+    Word* const out = static_cast<Word*>(job.out) + p.offset(job);
+    const Word fill = Word(job.fill);
+    const int32 depth = job.shape[1];
+#pragma unroll 1
+    for (int i = 0; i < WARP_STEPS && p.z < depth; i++, p.z += WARP_PLANES) {
+        const float64 cz = tz.at(p.z), cy = ty.at(p.z), cx = tx.at(p.z);
+        Word value = fill;
+        if (is_inside(cz, tz.n) && is_inside(cy, ty.n) && is_inside(cx, tx.n)) {
+            value = x[nearest(cz, tz.n) * sz + nearest(cy, ty.n) * sy + nearest(cx, tx.n) * sx];
         }
-        static_cast<Word*>(job.out)[p.offset(job)] = value;
+        out[p.z * plane] = value;
     }
 }
 
+// At least two blocks on a multiprocessor: told so, the compiler does not spill for the sake of more.
 template <class In, class Out, int ORDER>
-__global__ void __launch_bounds__(WARP_THREADS)
+__global__ void __launch_bounds__(WARP_THREADS, 2)
 warp(const __grid_constant__ WarpJob one, const Jobs<WarpJob> jobs) {
     using C = Compute<In, Out>;
     uint32 block;
     const WarpJob& job = find_job(one, jobs, block);
     Place p;
     if (!p.find(job, block)) return;
+    const Track tz(job, 0, p), ty(job, 1, p), tx(job, 2, p);
     const In* const x = static_cast<const In*>(job.x) + p.b * job.strides[0];
+    const int64 sz = job.strides[1], sy = job.strides[2], sx = job.strides[3], plane = job.o_strides[1];
+    Out* const first = static_cast<Out*>(job.out) + p.offset(job);
+    const int32 depth = job.shape[1];
     const Ramp<C> pre(job.pre);
-    const auto voxel = [=](int64 at) { return pre(number<C>(x[at])); };
-    for (int i = 0; i < WARP_STEPS && p.z < job.shape[1]; i++, p.z += WARP_PLANES) {
-        Out* const out = static_cast<Out*>(job.out) + p.offset(job);
-        const float64 cz = p.along(job.matrix[0]), cy = p.along(job.matrix[1]), cx = p.along(job.matrix[2]);
-        if (!(is_inside(cz, job.size[0]) && is_inside(cy, job.size[1]) && is_inside(cx, job.size[2]))) {
+    const bool mapped = !pre.is_identity();
+    const Finish<C, Out> finish(job.channels);
+    const auto voxel = [=](int64 at) { return number<C>(x[at]); };
+#pragma unroll 1
+    for (int i = 0; i < WARP_STEPS && p.z < depth; i++, p.z += WARP_PLANES) {
+        Out* const out = first + p.z * plane;
+        const float64 cz = tz.at(p.z), cy = ty.at(p.z), cx = tx.at(p.z);
+        if (!(is_inside(cz, tz.n) && is_inside(cy, ty.n) && is_inside(cx, tx.n))) {
             finish_outside(job.channels, out);
             continue;
         }
         C value;
         if constexpr (ORDER == 0) {
-            value = voxel(nearest(cz, job.size[0]) * job.strides[1] + nearest(cy, job.size[1]) * job.strides[2] +
-                          nearest(cx, job.size[2]) * job.strides[3]);
+            value = voxel(nearest(cz, tz.n) * sz + nearest(cy, ty.n) * sy + nearest(cx, tx.n) * sx);
+            if (mapped) value = pre(value);
         } else if constexpr (ORDER == 1) {
-            const Linear<C> z(cz, job.size[0], job.strides[1]), y(cy, job.size[1], job.strides[2]);
-            const Linear<C> v(cx, job.size[2], job.strides[3]);
-            const C v0 = lerp(voxel(z.low + y.low + v.low), voxel(z.low + y.low + v.high), v.share);
-            const C v2 = lerp(voxel(z.low + y.high + v.low), voxel(z.low + y.high + v.high), v.share);
-            const C v4 = lerp(voxel(z.high + y.low + v.low), voxel(z.high + y.low + v.high), v.share);
-            const C v6 = lerp(voxel(z.high + y.high + v.low), voxel(z.high + y.high + v.high), v.share);
+            const Linear<C> z(cz, tz.n, sz), y(cy, ty.n, sy), v(cx, tx.n, sx);
+            C v0 = voxel(z.low + y.low + v.low), v1 = voxel(z.low + y.low + v.high);
+            C v2 = voxel(z.low + y.high + v.low), v3 = voxel(z.low + y.high + v.high);
+            C v4 = voxel(z.high + y.low + v.low), v5 = voxel(z.high + y.low + v.high);
+            C v6 = voxel(z.high + y.high + v.low), v7 = voxel(z.high + y.high + v.high);
+            if (mapped) {
+                v0 = pre(v0), v1 = pre(v1), v2 = pre(v2), v3 = pre(v3);
+                v4 = pre(v4), v5 = pre(v5), v6 = pre(v6), v7 = pre(v7);
+            }
+            v0 = lerp(v0, v1, v.share), v2 = lerp(v2, v3, v.share);
+            v4 = lerp(v4, v5, v.share), v6 = lerp(v6, v7, v.share);
             value = lerp(lerp(v0, v2, y.share), lerp(v4, v6, y.share), z.share);
         } else {
-            const Cubic<C> z(cz, job.size[0], job.strides[1]), y(cy, job.size[1], job.strides[2]);
-            const Cubic<C> v(cx, job.size[2], job.strides[3]);
+            const Cubic<C> z(cz, tz.n, sz), y(cy, ty.n, sy), v(cx, tx.n, sx);
             value = C(0);
 #pragma unroll
             for (int k = 0; k < 4; k++) {
-                C plane = C(0);
+                C sheet = C(0);
 #pragma unroll
                 for (int j = 0; j < 4; j++) {
                     const In* const row = x + z.at[k] + y.at[j];
                     const C sum = v.w[0] * number<C>(row[v.at[0]]) + v.w[1] * number<C>(row[v.at[1]]) +
                                   v.w[2] * number<C>(row[v.at[2]]) + v.w[3] * number<C>(row[v.at[3]]);
-                    plane += y.w[j] * sum;
+                    sheet += y.w[j] * sum;
                 }
-                value += z.w[k] * plane;
+                value += z.w[k] * sheet;
             }
         }
-        finish(job.channels, out, value);
+        finish(out, value);
     }
 }
