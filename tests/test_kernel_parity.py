@@ -87,6 +87,19 @@ def test_take(both, layout, dtype):
         both("take", x, (2, *map(len, index)), dtype, tuple(i.astype(np.int64) for i in index), 7.0, tolerance=0)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64"])
+@pytest.mark.parametrize("axes", [(0, 3, 1, 2), (0, 1, 3, 2), (0, 3, 2, 1), (0, 2, 3, 1)])
+def test_take_of_turned_axes(both, axes, dtype):
+    """Larger than the tiles that kernels turn: neighbours in memory run along z or y."""
+    x = values((2, 35, 70, 41), dtype).transpose(axes)
+    rng = np.random.default_rng(2)
+    flipped = tuple(np.arange(n - 1, -1, -1) for n in x.shape[1:])
+    some = tuple(np.sort(rng.integers(-1, n, 39)) for n in x.shape[1:])
+    for index in (flipped, some):
+        for view in (x, x[:, ::-1, ::-1, ::-1]):
+            both("take", view, (2, *map(len, index)), dtype, index, 7.0, tolerance=0)
+
+
 def random_tables(shape, out_shape, taps, seed):
     rng = np.random.default_rng(seed)
     index = tuple(rng.integers(0, n, (t, m)) for n, m, t in zip(shape, out_shape, taps, strict=True))

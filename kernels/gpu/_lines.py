@@ -62,8 +62,11 @@ def line_pass(
     lane = {1: 3, 2: 3, 3: 2}[axis]
     outer = [a for a in (0, 1, 2, 3) if a not in (axis, lane)]
     n, m = x.shape[axis], out.shape[axis + 1]
-    parts = [taps.index.tobytes(), taps.weight.astype(real).tobytes()]
-    if kernel == "band":
+    band = kernel == "band"
+    # Of a spline the four taps of an output lie side by side: one load brings them.
+    index, weight = (taps.index, taps.weight) if band else (taps.index.T, taps.weight.T)
+    parts = [np.ascontiguousarray(index).tobytes(), np.ascontiguousarray(weight, real).tobytes()]
+    if band:
         pieces, capacity, shared = 1, 0, 0
         along = axis == 3
         fast, slow = (m, x.shape[lane]) if along else (x.shape[lane], m)
@@ -76,7 +79,7 @@ def line_pass(
         shared = THREADS * pitch * real.itemsize
         fast, slow = x.shape[lane], pieces
     table = tables(x, *parts)
-    index, weight, cut = (*table.addresses, 0)[:3]
+    where, how, cut = (*table.addresses, 0)[:3]
     lane_blocks = -(-fast // THREADS)
     packed = _JOB.pack(
         x.address,
@@ -91,8 +94,8 @@ def line_pass(
         n,
         x.shape[lane],
         cut,
-        index,
-        weight,
+        where,
+        how,
         pieces,
         lane_blocks,
         len(taps.index),

@@ -47,7 +47,27 @@ __device__ __forceinline__ float16 half_of(float32 f) {
     return v;
 }
 
+// The largest integer not above c, of a magnitude below 2^31: in two additions, where a conversion takes as long as eight.
+struct Floor {
+    int32 index;
+    float64 value;
+
+    explicit __device__ __forceinline__ Floor(float64 c) {
+        // Beside 1.5 * 2^52 a float64 has no room for a fraction, and its low word is the integer.
+        const float64 shifted = __dadd_rd(c, 6755399441055744.0);
+        index = __double2loint(shifted);
+        value = shifted - 6755399441055744.0;
+    }
+};
+
 #else
+
+struct Floor {
+    int32 index;
+    float64 value;
+
+    explicit Floor(float64 c) : index(static_cast<int32>(floor(c))), value(floor(c)) {}
+};
 
 #define DYNAMIC_SHARED(T, name) T* const name = static_cast<T*>(emulator_dynamic_shared())
 

@@ -33,8 +33,8 @@ struct LineJob {
     int64 o_outer[2], o_line, o_lane;
     int32 outer[2], length, lanes;
     const Segment* segments;
-    const int32* index;  // (taps, outputs)
-    const void* weight;  // (taps, outputs) in the type computed in
+    const int32* index;  // (outputs, 4) of a spline, (taps, outputs) of a band
+    const void* weight;  // the same, in the type computed in
     int32 segment_count, lane_blocks, taps, outputs;
     int32 capacity;  // coefficients of the longest segment
     int32 padding;
@@ -83,23 +83,29 @@ __device__ __forceinline__ void coefficients(const Recursion& r, int32 n, int32 
     }
 }
 
+template <class T>
+struct alignas(16) Four {
+    T a, b, c, d;
+};
+
 // Outputs of a line from its coefficients c[(i - low) * step]; without taps output j is coefficient j.
 template <class C>
 class Evaluate {
-    const int32* index;
-    const C* weight;
-    int32 taps, outputs;
+    const Four<int32>* index;
+    const Four<C>* weight;
+    int32 taps;
 
   public:
     explicit __device__ __forceinline__ Evaluate(const LineJob& job)
-        : index(job.index), weight(static_cast<const C*>(job.weight)), taps(job.taps), outputs(job.outputs) {}
+        : index(reinterpret_cast<const Four<int32>*>(job.index)), weight(static_cast<const Four<C>*>(job.weight)),
+          taps(job.taps) {}
 
     __device__ __forceinline__ C operator()(const C* c, int32 step, int32 low, int32 j) const {
         if (taps == 0) return c[(j - low) * step];
-        const int32 *const i = index + j, m = outputs;
-        const C* const w = weight + j;
-        return w[0] * c[(i[0] - low) * step] + w[m] * c[(i[m] - low) * step] + w[2 * m] * c[(i[2 * m] - low) * step] +
-               w[3 * m] * c[(i[3 * m] - low) * step];
+        const Four<int32> i = index[j];
+        const Four<C> w = weight[j];
+        return w.a * c[(i.a - low) * step] + w.b * c[(i.b - low) * step] + w.c * c[(i.c - low) * step] +
+               w.d * c[(i.d - low) * step];
     }
 };
 
@@ -121,8 +127,14 @@ columns(const __grid_constant__ LineJob one, const Jobs<LineJob> jobs) {
     const Ramp<C> pre(job.pre);
     const int64 step = job.x_line;
     C* const c = memory + threadIdx.x;
-    coefficients(job.recursion, job.length, segment.low, segment.high, c, LINE_THREADS,
-                 [=](int32 k) { return pre(number<C>(x[k * step])); });
+    const int32 low = segment.low, high = segment.high;
+    if (pre.is_identity()) {
+        coefficients(job.recursion, job.length, low, high, c, LINE_THREADS,
+                     [=](int32 k) { return number<C>(x[k * step]); });
+    } else {
+        coefficients(job.recursion, job.length, low, high, c, LINE_THREADS,
+                     [=](int32 k) { return pre(number<C>(x[k * step])); });
+    }
     const Evaluate<C> evaluate(job);
     const Finish<C, Out> finish(job.channels);
     const int64 next = job.o_line;

@@ -13,9 +13,11 @@ Index = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64
 
 #: A block is eight warps, each on a row of its own, 128 voxels long.
 _ROWS, _LENGTH = 8, 128
+#: Or a tile that is turned.
+_TILE = 32
 THREADS = 32 * _ROWS
-INSTANCES = tuple(f"take<{word}>" for word in WORDS.values())
-_JOB = job("PP3P4qq3iiQ")
+INSTANCES = tuple(f"{kernel}<{word}>" for kernel in ("take", "take_turned") for word in WORDS.values())
+_JOB = job("PP3P4qq3iiiiQ")
 
 
 def take(x: DeviceView, out: DeviceView, index: Index, outside: float) -> None:
@@ -24,9 +26,32 @@ def take(x: DeviceView, out: DeviceView, index: Index, outside: float) -> None:
     ``x`` (B, Z, Y, X) and ``out`` (B, z, y, x) of one dtype.
     """
     table = tables(out, *(i.astype(np.int32).tobytes() for i in index))
-    rows, columns = int(np.prod(out.shape[:3])), -(-out.shape[3] // _LENGTH)
+    batch, *shape = out.shape
+    near = _near(x)
+    if near is None:
+        kernel, columns, tiles = "take", -(-shape[2] // _LENGTH), 0
+        blocks = -(-(batch * shape[0] * shape[1]) // _ROWS) * columns
+    else:
+        kernel, columns, tiles = "take_turned", -(-shape[2] // _TILE), -(-shape[near] // _TILE)
+        blocks = batch * shape[1 - near] * tiles * columns
     packed = _JOB.pack(
-        x.address, out.address, *table.addresses, *x.strides, rows, *out.shape[1:], columns, bits(outside, out.dtype)
+        x.address,
+        out.address,
+        *table.addresses,
+        *x.strides,
+        batch * shape[0] * shape[1],
+        *shape,
+        columns,
+        near or 0,
+        tiles,
+        bits(outside, out.dtype),
     )
-    kernel = f"take<{WORDS[out.dtype.itemsize]}>"
-    launch(Launch("take", kernel, packed, -(-rows // _ROWS) * columns, THREADS, 0, x, out, (table,)))
+    name = f"{kernel}<{WORDS[out.dtype.itemsize]}>"
+    launch(Launch("take", name, packed, blocks, THREADS, 0, x, out, (table,)))
+
+
+def _near(x: DeviceView) -> int | None:
+    """The axis, z or y, along which neighbours are neighbours in memory; None where that is x, or no axis."""
+    if abs(x.strides[3]) == 1 or x.shape[3] == 1:
+        return None
+    return next((axis for axis in (0, 1) if abs(x.strides[axis + 1]) == 1 and x.shape[axis + 1] > 1), None)

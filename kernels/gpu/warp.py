@@ -25,9 +25,9 @@ from fastprep.kernels.gpu._types import (
     written_type,
 )
 
-#: A block is a box of 32 x 4 x 2 voxels, moved four times along z.
-_ROWS, _PLANES, _STEPS = 4, 2, 4
-THREADS = 32 * _ROWS * _PLANES
+#: A block makes a box of 8 x 4 x 32 voxels.
+_BOX = (8, 4, 32)
+THREADS = 256
 INSTANCES = (
     *(f"warp<{i}, {o}, {order}>" for i, o in pairs() for order in (0, 1)),
     *(f"warp<{c}, {o}, 3>" for o in RESULTS for c in ("float32", "float64") if c == compute_type(c, o)),
@@ -79,7 +79,7 @@ def _launch(
     fill: int,
 ) -> None:
     _, batch, depth, height, width = out.shape
-    cut = (-(-depth // (_PLANES * _STEPS)), -(-height // _ROWS), -(-width // 32))
+    cut = [-(-n // step) for n, step in zip((depth, height, width), _BOX, strict=True)]
     packed = _JOB.pack(
         x.address,
         out.address,
