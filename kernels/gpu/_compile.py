@@ -26,7 +26,7 @@ from fastprep.kernels.gpu._tables import Table, on_device
 HERE = Path(__file__).parent
 STEMS = tuple(sorted(path.stem for path in HERE.glob("*.cu")))
 #: No contraction: a * b + c has the bits it has on the CPU.
-OPTIONS = ("--std=c++17", "--fmad=false", "--restrict")
+OPTIONS = ("--std=c++17", "--fmad=false")
 
 _JOBS = struct.Struct("@PPi4x")
 _NO_JOBS = _JOBS.pack(0, 0, 0)

@@ -37,11 +37,11 @@ class _Uploaded(_Buffer):
     def __init__(self, data: bytes, stream: int) -> None:
         self._host = cupy.cuda.alloc_pinned_memory(len(data))
         ctypes.memmove(self._host.ptr, data, len(data))
-        with cupy.cuda.ExternalStream(stream):
+        with _stream(stream):
             super().__init__(len(data))
             _runtime.memcpyAsync(self.address, self._host.ptr, len(data), _runtime.memcpyHostToDevice, stream)
             self._copied = cupy.cuda.Event(disable_timing=True)
-            self._copied.record(cupy.cuda.ExternalStream(stream))
+            self._copied.record(_stream(stream))
 
     def is_idle(self) -> bool:
         return bool(self._copied.done)
@@ -56,10 +56,10 @@ class _Pinned:
 class _Event:
     def __init__(self, stream: int) -> None:
         self._event = cupy.cuda.Event(disable_timing=True)
-        self._event.record(cupy.cuda.ExternalStream(stream))
+        self._event.record(_stream(stream))
 
     def hold(self, stream: int) -> None:
-        cupy.cuda.ExternalStream(stream).wait_event(self._event)
+        _stream(stream).wait_event(self._event)
 
     def wait(self) -> None:
         self._event.synchronize()
@@ -195,6 +195,10 @@ class CupyDriver:
     def event(self, device: int, stream: int) -> _Event:
         with _on(device):
             return _Event(stream)
+
+
+def _stream(pointer: int) -> Any:
+    return cupy.cuda.ExternalStream(pointer) if pointer else cupy.cuda.Stream.null
 
 
 @contextmanager
