@@ -113,8 +113,8 @@ def cupy(monkeypatch):
         pass
 
     def count():
-        if state.count < 0:
-            raise CUDARuntimeError("cudaErrorInsufficientDriver")
+        if isinstance(state.count, str):
+            raise CUDARuntimeError(f"cudaError{state.count}")
         return state.count
 
     def copy(to, source, size, kind, stream):
@@ -207,8 +207,10 @@ def test_a_pipeline_goes_up_and_comes_back(cupy):
 
 
 def test_without_a_device(cupy):
-    for count, words in ((0, "no CUDA device"), (-1, "no CUDA device: cudaErrorInsufficientDriver")):
+    said = {"InsufficientDriver": "no CUDA device: cudaErrorInsufficientDriver", "InitializationError": "'spawn'"}
+    for count, words in ((0, "no CUDA device"), *said.items()):
         cupy.state.count = count
+        words = said.get(count, words)
         with pytest.raises(DeviceError, match=words), real_driver():
             pass
 

@@ -168,6 +168,17 @@ def test_a_batch_is_uploaded(driver):
     np.testing.assert_array_equal(pipeline("linear").to("cuda").batch(scans).get(), expected)
 
 
+def test_a_cpu_tensor_and_a_pytorch_without_cuda(driver, monkeypatch):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    image = Image(torch.from_numpy(scan().array), scan().grid, modality="CT")
+    words = r"a PyTorch tensor on the CPU for cuda:0, and this PyTorch has no CUDA: pass x\.numpy\(\)"
+    with pytest.raises(DeviceError, match=words):
+        pipeline("linear").to("cuda")(image)
+    with pytest.raises(DeviceError, match=words):
+        pipeline("linear").to("cuda").batch([image])
+
+
 def test_the_device_is_no_part_of_what_is_done(driver):
     plain, there = pipeline("linear"), pipeline("linear").to("cuda:1")
     assert (there.device, plain.device, there.to("cpu").device) == ("cuda:1", None, None)

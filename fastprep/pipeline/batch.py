@@ -10,7 +10,7 @@ from fastprep.core.index_map import IndexMap
 from fastprep.core.namespace import check_together, device_of, host_view, is_torch
 from fastprep.ops._arrays import empty, view_of
 from fastprep.ops._sample import sample
-from fastprep.pipeline.device import upload
+from fastprep.pipeline.device import tensor_on, upload
 from fastprep.pipeline.plan import Plan
 from fastprep.registry import one_launch
 
@@ -63,5 +63,5 @@ def _moved(x: Any, device: str) -> Any:
     if device_of(x) == "gpu":
         return x
     if is_torch(x):
-        return x.to(device, non_blocking=True)
+        return tensor_on(x, device)
     return upload(host_view(x), int(device.partition(":")[2]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastprep.core.device_view import device_view
-from fastprep.core.errors import ArgumentError, TooLargeError
+from fastprep.core.errors import ArgumentError, DeviceError, TooLargeError
 from fastprep.core.index_map import IndexMap
 from fastprep.ops._sample import view_through
 from fastprep.pipeline.plan import Pass, Plan
@@ -77,6 +78,20 @@ def run_on_device(plan: Plan, x: npt.NDArray[Any], device: int, *, to_host: bool
         transfer.forget()
         free //= 2
     return _in_slabs(plan, x, device, to_host, free)
+
+
+def tensor_on(x: Any, device: str) -> Any:
+    """A PyTorch tensor of the host on a CUDA device, copied without waiting where its memory is pinned.
+
+    Raises
+    ------
+    DeviceError
+        This PyTorch has no CUDA.
+    """
+    if not sys.modules["torch"].cuda.is_available():
+        msg = f"a PyTorch tensor on the CPU for {device}, and this PyTorch has no CUDA: pass x.numpy(), or install one"
+        raise DeviceError(msg)
+    return x.to(device, non_blocking=True)
 
 
 def upload(x: npt.NDArray[Any], device: int) -> Any:

@@ -19,7 +19,7 @@ from fastprep.ops._sample import IDENTITY
 from fastprep.ops.resample_to import resample_to
 from fastprep.pipeline import yaml_form
 from fastprep.pipeline.batch import prepare_batch
-from fastprep.pipeline.device import parse_device, run_on_device
+from fastprep.pipeline.device import parse_device, run_on_device, tensor_on
 from fastprep.pipeline.plan import Plan, compile_plan
 from fastprep.pipeline.steps import Step, unknown
 
@@ -195,7 +195,7 @@ class Pipeline:
         if self.device is None or device_of(image.array) == "gpu":
             array = plan(image.array)
         elif is_torch(image.array):
-            array = plan(image.array.to(self.device, non_blocking=True))
+            array = plan(tensor_on(image.array, self.device))
         else:
             array = run_on_device(plan, host_view(image.array), int(self.device.partition(":")[2]))
         result = image.with_array(array, plan.grid)

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from fastprep.core.device_view import DeviceView, device_view
 from fastprep.core.errors import DeviceError
-from fastprep.kernels.gpu._driver import Driver, make_driver
+from fastprep.kernels.gpu._driver import FORKED, Driver, make_driver
 from fastprep.kernels.gpu._tables import Table, on_device
 
 HERE = Path(__file__).parent
@@ -32,10 +32,6 @@ _JOBS = struct.Struct("@PPi4x")
 _NO_JOBS = _JOBS.pack(0, 0, 0)
 #: Every job begins with the address of what it reads and of what it writes.
 _ADDRESSES = struct.Struct("@PP")
-_FORKED = (
-    "CUDA was in use when this process was forked, and does not survive that: start workers with "
-    "multiprocessing's 'spawn', or use threads, or prepare batches on the GPU in the main process"
-)
 
 
 class Launch(NamedTuple):
@@ -90,7 +86,7 @@ _queue: ContextVar[list[Launch] | None] = ContextVar("fastprep_launches", defaul
 def driver() -> Driver:
     """What talks to the device: CuPy, unless a test has put something in its place."""
     if _State.forked:
-        raise DeviceError(_FORKED)
+        raise DeviceError(FORKED)
     if _State.driver is None:
         _State.driver = make_driver()
     _State.used = True

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from fastprep.core.device_view import DeviceView
 from fastprep.core.errors import DeviceError, KernelError
+from fastprep.kernels.gpu._driver import FORKED
 
 _runtime = cupy.cuda.runtime
 #: What every kernel may have of shared memory; more is asked for.
@@ -81,7 +82,8 @@ class CupyDriver:
         try:
             return int(_runtime.getDeviceCount())
         except _runtime.CUDARuntimeError as error:
-            msg = f"no CUDA device: {error}"
+            # What CUDA says in a process that was forked from one that used it, through PyTorch perhaps.
+            msg = FORKED if "InitializationError" in str(error) else f"no CUDA device: {error}"
             raise DeviceError(msg) from error
 
     def function(self, stem: str, expression: str, device: int) -> int:

@@ -12,6 +12,11 @@ import numpy.typing as npt
 from fastprep.core.device_view import DeviceView
 from fastprep.core.errors import MissingExtraError
 
+FORKED = (
+    "CUDA was in use when this process was forked, and does not survive that: start workers with "
+    "multiprocessing's 'spawn', or use threads, or prepare batches on the GPU in the main process"
+)
+
 
 class Buffer(Protocol):
     """Memory that is kept while this object is."""
