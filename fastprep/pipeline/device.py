@@ -5,24 +5,20 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
-from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fastprep.core.device_view import device_view
 from fastprep.core.errors import ArgumentError, DeviceError, TooLargeError
-from fastprep.core.index_map import IndexMap
 from fastprep.ops._sample import view_through
-from fastprep.pipeline.plan import Pass, Plan
+from fastprep.pipeline.plan import Plan
+from fastprep.pipeline.slabs import bytes_of_slabs, cut_pass
 from fastprep.registry import gpu_driver, gpu_transfer
 
 #: Of the free memory: allocators round up, and others allocate too.
 _SHARE = 0.9
-#: Voxels around a slab that a cubic spline's coefficients need to forget where it was cut.
-_SPLINE_REACH = 40
 
 
 def parse_device(text: str) -> int | None:
@@ -145,15 +141,6 @@ def _size(count: int) -> str:
     return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
 
 
-class _Slab(NamedTuple):
-    """Outputs ``start <= z < stop``, and the box of the input they need."""
-
-    start: int
-    stop: int
-    box: tuple[slice, ...]
-    step: Pass
-
-
 def _in_slabs(plan: Plan, x: npt.NDArray[Any], device: int, to_host: bool, free: int) -> Any:
     needed, name = device_bytes(plan, x.shape, x.dtype), f"a scan of shape {x.shape} {x.dtype}"
     msg = f"{name} takes {_size(needed)} of the GPU, which has {_size(free)} free"
@@ -166,7 +153,7 @@ def _in_slabs(plan: Plan, x: npt.NDArray[Any], device: int, to_host: bool, free:
     shape, dtype = (*leading, *plan.grid.shape), whole.written(x.dtype).name
     held = 0 if to_host else math.prod(shape) * np.dtype(dtype).itemsize
     count = 2
-    while _most(whole, x, count) + held > free:
+    while bytes_of_slabs(whole, x, count) + held > free:
         if count >= plan.grid.shape[0]:
             raise TooLargeError(msg + ", and one plane of it is too large: use the CPU")
         count = min(2 * count, plan.grid.shape[0])
@@ -174,7 +161,7 @@ def _in_slabs(plan: Plan, x: npt.NDArray[Any], device: int, to_host: bool, free:
     uploader = transfer.uploader(device)
     result = transfer.Result(shape, dtype, device, on_host=to_host)
     seen = view_through(x, whole.seen)
-    for slab in _slabs(whole, count):
+    for slab in cut_pass(whole, count):
         there = uploader.put(seen[(..., *slab.box)])
         try:
             view = device_view(slab.step(there))
@@ -182,54 +169,3 @@ def _in_slabs(plan: Plan, x: npt.NDArray[Any], device: int, to_host: bool, free:
         finally:
             uploader.release()
     return result.finish()
-
-
-def _most(whole: Pass, x: npt.NDArray[Any], count: int) -> int:
-    """Bytes on the device of the largest slab: two inputs in turn, its result, and what a kernel keeps between."""
-    leading = math.prod(x.shape) // math.prod(x.shape[x.ndim - whole.grid.ndim :])
-    most = 0
-    for slab in _slabs(whole, count):
-        voxels = leading * math.prod(s.stop - s.start for s in slab.box)
-        outputs = leading * math.prod(slab.step.grid.shape)
-        between = 8 * max(voxels, outputs) if whole.order == 3 or whole.antialias else 0
-        width = whole.written(x.dtype).itemsize
-        most = max(most, 2 * voxels * x.itemsize + between + outputs * width * len(whole.post))
-    return most
-
-
-def _slabs(whole: Pass, count: int) -> list[_Slab]:
-    """The pass cut along its first output axis."""
-    depth = whole.grid.shape[0]
-    edges = sorted({depth * i // count for i in range(count + 1)})
-    return [_slab(whole, a, b) for a, b in pairwise(edges)]
-
-
-def _slab(whole: Pass, start: int, stop: int) -> _Slab:
-    shape = (stop - start, *whole.grid.shape[1:])
-    if whole.is_pointwise:
-        same, box = IndexMap.identity(shape), (slice(start, stop), *(slice(0, n) for n in shape[1:]))
-        grid = IndexMap.crop((start, *[0] * (len(shape) - 1)), (stop, *shape[1:])).grid(whole.grid)
-        limit = tuple((0, n) for n in shape)
-        return _Slab(start, stop, box, replace(whole, seen=same, index_map=same, grid=grid, limit=limit))
-    size = whole.seen.shape
-    corners = np.stack(np.meshgrid((start, stop - 1), *[(0, n - 1) for n in shape[1:]], indexing="ij"), -1)
-    at = whole.index_map.to_input(corners.reshape(-1, len(shape)))
-    step = np.abs(whole.index_map.matrix[: len(shape), : len(shape)]).max()
-    reach = 2 + (_SPLINE_REACH if whole.order == 3 else 0) + (int(2 * step) + 2 if whole.antialias else 0)
-    low = np.clip(np.floor(at.min(axis=0)) - reach, 0, np.array(size) - 1).astype(int)
-    high = np.maximum(np.clip(np.ceil(at.max(axis=0)) + reach + 1, 0, size).astype(int), low + 1)
-    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-    inner = tuple(int(b - a) for a, b in zip(low, high, strict=True))
-    move_in = IndexMap.crop((start, *[0] * (len(shape) - 1)), (stop, *shape[1:]))
-    matrix = whole.index_map.matrix @ move_in.matrix
-    matrix[: len(shape), 3] -= low
-    (first, last), *others = whole.limit
-    limit = ((min(max(first - start, 0), shape[0]), min(max(last - start, 0), shape[0])), *others)
-    part = replace(
-        whole,
-        seen=IndexMap.identity(inner),
-        index_map=IndexMap(shape, matrix),
-        grid=move_in.grid(whole.grid),
-        limit=limit,
-    )
-    return _Slab(start, stop, box, part)
