@@ -133,7 +133,7 @@ def test_a_traceback_only_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_fault_of_ours_is_one_line_too(capsys: Text, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken() -> None:
+    def broken(**_: str) -> None:
         raise RuntimeError("boom")
 
     monkeypatch.setattr(fastprep, "warmup", broken, raising=False)
@@ -142,7 +142,7 @@ def test_a_fault_of_ours_is_one_line_too(capsys: Text, monkeypatch: pytest.Monke
 
 
 def test_ctrl_c_before_the_run_is_130(capsys: Text, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted() -> None:
+    def interrupted(**_: str) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(fastprep, "warmup", interrupted, raising=False)

@@ -31,7 +31,7 @@ from fastprep.pipeline.statistics import statistics, unclipped
 
 KEYS = [
     "format", "sources", "scan", "pipeline", "pipeline_sha256", "plan", "grid", "shape", "dtype", "kind", "fill",
-    "intensity", "warnings", "seconds", "threads", "versions",
+    "intensity", "warnings", "seconds", "threads", "device", "versions",
 ]  # fmt: skip
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -148,9 +147,30 @@ class IndexMap:
         """True when every input axis follows exactly one output axis: no rotation, no shear."""
         return self.axis_order is not None
 
-    @cached_property
+    @property
     def axis_order(self) -> tuple[int, ...] | None:
         """The input axis behind each output axis, or None when the map is oblique."""
+        return self._facts[0]
+
+    @property
+    def is_lossless(self) -> bool:
+        """True when every output index falls on an input index: nothing is interpolated."""
+        return self._facts[1]
+
+    @property
+    def _facts(self) -> tuple[tuple[int, ...] | None, bool]:
+        """What every use of a map asks first, found once.
+
+        Not a cached_property: before Python 3.12 its lock, held in another thread at a fork, stays locked in the child.
+        """
+        known: tuple[tuple[int, ...] | None, bool] | None = self.__dict__.get("_known")
+        if known is None:
+            order = self._find_axis_order()
+            known = order, order is not None and self._falls_on_voxels()
+            object.__setattr__(self, "_known", known)
+        return known
+
+    def _find_axis_order(self) -> tuple[int, ...] | None:
         block = np.abs(self.matrix[: self.ndim, : self.ndim])
         order = block.argmax(axis=0)
         rest = block.copy()
@@ -161,11 +181,7 @@ class IndexMap:
             return None
         return tuple(int(a) for a in order)
 
-    @cached_property
-    def is_lossless(self) -> bool:
-        """True when every output index falls on an input index: nothing is interpolated."""
-        if self.axis_order is None:
-            return False
+    def _falls_on_voxels(self) -> bool:
         block = self.matrix[: self.ndim, : self.ndim]
         offset = self.matrix[: self.ndim, 3]
         unit = np.isin(np.round(block, 12), (-1.0, 0.0, 1.0)).all()
