@@ -128,6 +128,18 @@ def test_resample(both, taps, inside):
     both("resample", x, (1, 2, 6, 5, 8), "float32", index, weight, box, False, IDENTITY[0], IDENTITY, fill[:1])
 
 
+@pytest.mark.parametrize("thin", [1, 2, 3])
+@pytest.mark.parametrize("prefilter", [False, True])
+def test_resample_of_thin_volumes(both, thin, prefilter):
+    """An axis of one voxel has the stride of its neighbour: what runs along which cannot be told from strides."""
+    shape, out = [2, 5, 6, 7], [2, 2, 6, 5, 8]
+    shape[thin], out[thin + 1] = 1, 1
+    x = values(tuple(shape), "int16")
+    index, weight = random_tables(x.shape[1:], out[2:], (4, 4, 4), thin)
+    inside = np.array([(0, n) for n in out[2:]])
+    both("resample", x, tuple(out), "float32", index, weight, inside, prefilter, CLIPPED, TWO, np.array([-3.25, 7.0]))
+
+
 @pytest.mark.parametrize("shape", [(2, 5, 6, 7), (1, 1, 6, 7), (2, 23, 25, 22), (1, 2, 2, 2), (1, 30, 1, 40)])
 @pytest.mark.parametrize("inside", INSIDE)
 @pytest.mark.parametrize("dtype", ["int16", "float32"])

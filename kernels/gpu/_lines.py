@@ -17,7 +17,7 @@ THREADS = 128
 _HALO, _HORIZON = 32, 20
 #: Coefficients of a segment, so that three blocks share the memory of a multiprocessor.
 _LENGTHS = {("columns", 4): 96, ("columns", 8): 64, ("rows", 4): 64, ("rows", 8): 32}
-_JOB = job(f"PP2qqq2qqq2iiiPPPiiiii4x4d{4 + _HORIZON}d{CHANNELS}")
+_JOB = job(f"PP2qqq2qqq2iiiPPPiiiiii4d{4 + _HORIZON}d{CHANNELS}")
 _REALS = ("float32", "float64")
 
 IDENTITY = np.array([[1.0, 0.0, -np.inf, np.inf]])
@@ -68,8 +68,7 @@ def line_pass(
     parts = [np.ascontiguousarray(index).tobytes(), np.ascontiguousarray(weight, real).tobytes()]
     if band:
         pieces, capacity, shared = 1, 0, 0
-        along = axis == 3
-        fast, slow = (m, x.shape[lane]) if along else (x.shape[lane], m)
+        fast, slow = (m, x.shape[lane]) if axis == 3 else (x.shape[lane], m)
     else:
         segments, capacity = _segments(taps.index.tobytes(), m, _LENGTHS[kernel, real.itemsize])
         parts.append(segments)
@@ -101,6 +100,7 @@ def line_pass(
         len(taps.index),
         m,
         capacity,
+        axis == 3,
         *pre,
         *_recursion(n, real.name),
         *channels(post, (0.0,) * len(post), out.strides[0]),

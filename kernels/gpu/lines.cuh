@@ -37,7 +37,7 @@ struct LineJob {
     const void* weight;  // the same, in the type computed in
     int32 segment_count, lane_blocks, taps, outputs;
     int32 capacity;  // coefficients of the longest segment
-    int32 padding;
+    int32 along;  // of a band: neighbours in x lie along the line
     float64 pre[4];
     Recursion recursion;
     Channels channels;
@@ -205,13 +205,13 @@ __device__ __forceinline__ C weighted(const LineJob& job, int32 j, const Voxel& 
     return sum;
 }
 
-// Neighbouring threads are neighbours in x, whether that is along the line (o_line == 1) or across it.
+// Neighbouring threads are neighbours in x, whether that is along the line or across it.
 template <class In, class Out, class C>
 __global__ void __launch_bounds__(LINE_THREADS)
 band(const __grid_constant__ LineJob one, const Jobs<LineJob> jobs) {
     uint32 block;
     const LineJob& job = find_job(one, jobs, block);
-    const bool along = job.o_line == 1;
+    const bool along = job.along;
     const int32 fast = int32(block % job.lane_blocks) * LINE_THREADS + threadIdx.x;
     if (fast >= (along ? job.outputs : job.lanes)) return;
     block /= job.lane_blocks;

@@ -60,22 +60,12 @@ def resample(
     ``inside`` (3, 2): along each axis the outputs ``start <= i < stop`` have a source; the rest of ``out[k]`` is
     ``outside[k]``. ``pre`` (4,) and ``post`` (K, 4) are Ramps.
     """
-    taps = {len(table) for table in index}
+    counts = {len(table) for table in index}
     box = [(int(a), int(b)) for a, b in inside]
     with merged():
-        if not prefilter and taps in ({1}, {2}):
+        if not prefilter and counts in ({1}, {2}):
             for k in _groups(post):
-                _gather(
-                    taps.pop() if k.start == 0 else len(index[0]),
-                    x,
-                    out[k],
-                    index,
-                    weight,
-                    box,
-                    pre,
-                    post[k],
-                    outside[k],
-                )
+                _gather(len(index[0]), x, out[k], index, weight, box, pre, post[k], outside[k])
             return
         if any(pair != (0, n) for pair, n in zip(box, out.shape[2:], strict=True)):
             for k in _groups(post):
