@@ -42,6 +42,14 @@ def test_every_mask(backend, put, dtype):
             assert_same(fp.crop_to_mask(x, put(layout(mask))), to_numpy(x)[1:5, 2:3, 0:6], x, tolerance=0)
 
 
+def test_flat_masks_of_every_layout(backend, put):
+    x = values((6, 7), "int16")
+    mask = box_mask((6, 7), (2, 0), (5, 6))
+    for name, layout in LAYOUTS.items():
+        if backend != "gpu" or name not in ("big-endian", "unaligned", "read-only"):
+            assert_same(fp.crop_to_mask(put(x), put(layout(mask))), x[2:5, 0:6], put(x), tolerance=0)
+
+
 @given(shape=st.lists(st.integers(1, 9), min_size=2, max_size=3), seed=st.integers(0, 99), margin=st.integers(0, 3))
 def test_numpy(shape, seed, margin):
     mask = np.random.default_rng(seed).random(shape) > 0.9

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import emulated
 import fastprep as fp
+from conftest import cuda_is_here
 from fastprep import registry
 from fastprep.testing.assertions import assert_same, to_numpy
 from layouts import DTYPES, values
@@ -55,3 +57,31 @@ def test_bits_are_those_of_the_cpu(gpu, dtype, to, call):
     x = values((5, 6, 7), dtype)
     run = calls(to)[call]
     np.testing.assert_array_equal(to_numpy(run(gpu(x))), run(x))
+
+
+def test_every_half_and_what_lies_between(gpu):
+    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    np.testing.assert_array_equal(to_numpy(fp.rescale(gpu(halves), 1, 0, dtype="float32")), halves.astype(np.float32))
+    finite = np.sort(halves[np.isfinite(halves)].astype(np.float64))
+    middle = (finite[1:] + finite[:-1]) / 2
+    edges = np.array([65504, 65519.99, 65520, 70000, 2.0**-25, 2.0**-24, 2.0**-14, np.inf, np.nan])
+    x = np.concatenate([middle, np.nextafter(middle.astype(np.float32), np.inf), edges, -edges]).astype(np.float32)
+    with np.errstate(over="ignore"):
+        expected = x.astype(np.float16)
+    np.testing.assert_array_equal(to_numpy(fp.rescale(gpu(x), 1, 0, dtype="float16")), expected)
+
+
+def test_brain_floats_round_half_to_even(gpu, monkeypatch):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    if cuda_is_here() and not torch.cuda.is_available():
+        pytest.skip("this PyTorch has no CUDA")
+    move = (lambda x: x.cuda()) if cuda_is_here() else emulated.torch_on_cuda(monkeypatch)
+    rng = np.random.default_rng(0)
+    bits = rng.integers(0, 1 << 16, 20_000, dtype=np.uint32) << 16
+    x = np.concatenate([bits | tail for tail in (0, 0x7FFF, 0x8000, 0x8001, 0xFFFF)]).astype(np.uint32).view(np.float32)
+    given = torch.from_numpy(x)
+    result = fp.rescale(move(given), 1, 0, dtype=torch.bfloat16).cpu()
+    assert torch.equal(result.nan_to_num(7), given.to(torch.bfloat16).nan_to_num(7))
+    assert torch.equal(result.isnan(), given.isnan())
+    back = fp.rescale(move(result), 1, 0, dtype=torch.float32).cpu()
+    assert torch.equal(back.nan_to_num(7), result.float().nan_to_num(7))

@@ -103,10 +103,14 @@ def volumes(x: Any, out: Any, ndim: int) -> Iterator[tuple[Any, Any]]:
 
 
 def with_shape(view: Any, shape: tuple[int, ...]) -> Any:
-    """Axes of length one added or taken away, of a contiguous array any other shape too."""
+    """Axes of length one put in front; of a contiguous array any other shape too."""
     if view.shape == shape:
         return view
-    return view.with_shape(shape) if isinstance(view, DeviceView) else view.reshape(shape)
+    if not isinstance(view, DeviceView):
+        return view.reshape(shape)
+    if view.is_contiguous:
+        return view.with_shape(shape)
+    return replace(view, shape=shape, strides=(0,) * (len(shape) - view.ndim) + view.strides)
 
 
 def three(shape: tuple[int, ...]) -> tuple[int, ...]:
