@@ -21,6 +21,7 @@ from fastprep.core.errors import DeviceError, DTypeError, KernelError, MissingEx
 from fastprep.core.grid import Grid
 from fastprep.core.image import Image
 from fastprep.core.index_map import IndexMap
+from fastprep.core.ramp import Ramp
 from fastprep.kernels.gpu import _compile
 from fastprep.ops._sample import sample
 from fastprep.pipeline import CropOrPad, MultiWindow, Pipeline, Resample, Window
@@ -145,6 +146,38 @@ def test_nothing_is_copied_or_waited_for(driver, call, launches):
     # The tables of the first call are found again.
     assert kinds(driver) == {"launch", "allocate"}
     assert driver.count("launch") == launches
+
+
+def test_calls_that_differ_in_one_thing_are_told_apart(driver):
+    """What was kept of one call must not be done again for another."""
+    x, other = values((5, 6, 7), "int16", 1), values((5, 6, 7), "int16", 2)
+    there, too, turned = emulated.put(x), emulated.put(other), emulated.put(x.transpose(2, 1, 0).copy())
+    grid = IndexMap.scaled((6, 7, 8), (0.8, 0.9, 0.9), (-1, 0, 0.3))
+    how = {"order": 1, "fill": 0.0, "dtype": "float32"}
+    changes = [
+        {"fill": 5.0},
+        {"order": 3},
+        {"order": 0},
+        {"dtype": "float16"},
+        {"pre": Ramp(1, 0, -100, 100)},
+        {"pre": Ramp(1, 0, -50, 100)},
+        {"post": (Ramp(0.5, 1),)},
+        {"post": (Ramp(0.5, 1), Ramp(2, 0)), "channels": True},
+        {"outside": (9.0,)},
+        {"limit": ((0, 5), (1, 7), (0, 8))},
+        {"seen": IndexMap.flip((5, 6, 7), (0,))},
+        {"antialias": True},
+    ]
+    for _ in range(2):
+        for change in ({}, *changes):
+            expected = sample(x, grid, **(how | change))
+            np.testing.assert_array_equal(sample(there, grid, **(how | change)).get(), expected, err_msg=str(change))
+        np.testing.assert_array_equal(sample(too, grid, **how).get(), sample(other, grid, **how))
+        shifted = IndexMap.scaled((6, 7, 8), (0.8, 0.9, 0.9), (-1, 0, 0.4))
+        np.testing.assert_array_equal(sample(there, shifted, **how).get(), sample(x, shifted, **how))
+        for window in ((0, 100), (0, 200), (50, 100)):
+            np.testing.assert_array_equal(fp.window(there, *window).get(), fp.window(x, *window))
+            np.testing.assert_array_equal(fp.window(turned, *window).get(), fp.window(x, *window).transpose(2, 1, 0))
 
 
 def test_only_an_answer_of_numbers_is_waited_for(driver):

@@ -18,6 +18,7 @@ KERNELS = sorted({name for row in registry.TABLE for name in row.kernels})
 INF = np.inf
 IDENTITY = np.array([[1.0, 0.0, -INF, INF]])
 CLIPPED = np.array([0.5, 3.0, -800.0, 900.0])
+SHIFTED, LOW, HIGH = np.array([[1.0, 5.0, -INF, INF], [1.0, 0.0, -100.0, INF], [1.0, 0.0, -INF, 100.0]])
 TWO = np.array([[0.01, 1.0, 0.0, 6.0], [-2.0, 5.0, -INF, INF]])
 
 
@@ -69,6 +70,18 @@ def test_sigmoid(both, source, dtype):
     steep = np.array([[0.01, 0.5, 0.0, 200.0], [5.0, -3.0, -7.0, 9.0]])
     # exp is each library's own.
     both("sigmoid", values((3, 5, 7), source), (2, 3, 5, 7), dtype, steep, same_bits=False)
+
+
+@pytest.mark.parametrize("offset", [0, 1, 4])
+@pytest.mark.parametrize(
+    ("source", "dtype"),
+    [("int16", "float32"), ("int16", "float16"), ("uint8", "float32"), ("float32", "uint8"), ("float64", "float64")],
+)
+def test_long_rows_from_any_address(both, source, dtype, offset):
+    """Longer than what a block moves as whole words, which must not start just anywhere."""
+    x = values((30_000,), source)[offset:]
+    both("ramp", x, (2, x.size), dtype, TWO)
+    both("sigmoid", x, (2, x.size), dtype, np.array([[0.01, 0.5, 0.0, 200.0]] * 2), same_bits=False)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -123,7 +136,7 @@ def test_resample(both, taps, inside):
     index, weight = random_tables(x.shape[1:], (6, 5, 8), taps, sum(taps))
     box = np.array(INSIDE[inside])
     fill = np.array([-3.25, 7.0])
-    for pre in (IDENTITY[0], CLIPPED):
+    for pre in (IDENTITY[0], CLIPPED, SHIFTED, LOW, HIGH):
         both("resample", x, (2, 2, 6, 5, 8), "float32", index, weight, box, False, pre, TWO, fill)
     both("resample", x, (1, 2, 6, 5, 8), "float32", index, weight, box, False, IDENTITY[0], IDENTITY, fill[:1])
 
@@ -162,7 +175,7 @@ def test_warp(both, order, dtype):
         matrix = np.eye(4)
         matrix[:3, :3] += rng.uniform(-0.4, 0.4, (3, 3))
         matrix[:3, 3] = rng.uniform(-1.5, 1.5, 3)
-        for pre in (IDENTITY[0], CLIPPED):
+        for pre in (IDENTITY[0], CLIPPED, SHIFTED, LOW, HIGH):
             both("warp", x, (2, 2, 5, 6, 9), "float32", matrix, order, pre, TWO, fill)
         if k == 0:
             both("warp", x, (1, 2, 5, 6, 9), dtype, matrix, order, IDENTITY[0], IDENTITY, fill[1:])
@@ -189,3 +202,10 @@ def test_bounds(gpu, layout, dtype):
         assert here.dtype == there.dtype == np.int64 and np.array_equal(here, there)
         if x.dtype.isnative and x.flags.aligned:
             assert np.array_equal(load("gpu", "bounds")(view_of(gpu(x))), there)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_minus_zero_is_no_voxel(gpu, dtype):
+    x = np.full((3, 4, 5), -0.0, dtype)
+    for backend, mask in (("reference", x), ("cpu", x), ("gpu", view_of(gpu(x)))):
+        assert not load(backend, "bounds")(mask).any()
