@@ -14,6 +14,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -187,13 +188,13 @@ class Driver:
 
     @contextmanager
     def own_stream(self, device: int) -> Iterator[None]:
-        before, self._current = self._current, self.new_stream(device)
+        before, self._current = self._current, self.new_stream(device).ptr
         yield
         self._current = before
 
-    def new_stream(self, device: int) -> int:
+    def new_stream(self, device: int) -> Any:
         self._streams += 1
-        return self._streams
+        return SimpleNamespace(ptr=self._streams)
 
     def current_stream(self, device: int) -> int:
         return self._current

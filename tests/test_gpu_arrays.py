@@ -17,7 +17,7 @@ import emulator
 import fastprep as fp
 from conftest import cuda_is_here
 from fastprep.core.device_view import DeviceView
-from fastprep.core.errors import DeviceError, DTypeError, KernelError, MissingExtraError, TooLargeError
+from fastprep.core.errors import DeviceError, DTypeError, KernelError, MissingExtraError, ShapeError, TooLargeError
 from fastprep.core.grid import Grid
 from fastprep.core.image import Image
 from fastprep.core.index_map import IndexMap
@@ -246,6 +246,27 @@ def test_ragged_copies_of_another_kind_each(driver):
     pipeline = Pipeline([CropOrPad((4, 5, 6))], dtype=None)
     # The first is nothing to do at all, the second is cut and padded.
     np.testing.assert_array_equal(pipeline.batch(moved).get(), pipeline.batch(scans))
+
+
+def test_ragged_scans_of_unequal_passes(driver):
+    # The first is cropped on the way, in one pass; the second must be padded before it is interpolated.
+    scans = [Image(values(s, "int16"), Grid.from_spacing(s, ONE)) for s in ((9, 9, 9), (5, 8, 8))]
+    pipeline = Pipeline([CropOrPad((8, 8, 8)), Resample(spacing=(1.3, 1.2, 1.1)), CropOrPad((6, 7, 7))])
+    assert [len(pipeline.plan_for(scan).passes) for scan in scans] == [1, 2]
+    expected = np.stack([pipeline(scan).array for scan in scans])
+    moved = [Image(emulated.put(scan.array), scan.grid) for scan in scans]
+    np.testing.assert_array_equal(pipeline.batch(scans), expected)
+    np.testing.assert_array_equal(pipeline.batch(moved).get(), expected)
+
+
+def test_batches_of_unequal_results_are_refused(driver):
+    scans = [Image(values(s, "int16"), Grid.from_spacing(s, ONE)) for s in ((9, 9, 9), (5, 8, 8))]
+    with pytest.raises(
+        ShapeError, match=r"\(9, 9, 9\) float32 from image 0, \(5, 8, 8\) float32 from image 1: a batch"
+    ):
+        Pipeline([Window(preset="lung")]).batch(scans)
+    with pytest.raises(ShapeError, match="images: expected at least one"):
+        Pipeline([Window(preset="lung")]).batch([])
 
 
 def test_an_array_of_another_gpu_runs_there(driver):

@@ -73,7 +73,6 @@ class CupyDriver:
         self._functions: dict[tuple[str, str, int], tuple[int, Any]] = {}
         self._shared: dict[int, int] = {}
         self._total: dict[int, int] = {}
-        self._streams: list[Any] = []
         if self.device_count() == 0:
             msg = "no CUDA device"
             raise DeviceError(msg)
@@ -169,11 +168,9 @@ class CupyDriver:
             yield
             stream.synchronize()
 
-    def new_stream(self, device: int) -> int:
+    def new_stream(self, device: int) -> Any:
         with _on(device):
-            stream = cupy.cuda.Stream(non_blocking=True)
-        self._streams.append(stream)
-        return int(stream.ptr)
+            return cupy.cuda.Stream(non_blocking=True)
 
     def current_stream(self, device: int) -> int:
         with _on(device):

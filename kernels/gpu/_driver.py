@@ -34,6 +34,12 @@ class HostBuffer(Protocol):
     bytes: npt.NDArray[np.uint8]
 
 
+class Stream(Protocol):
+    """A queue of work, there while this object is."""
+
+    ptr: int
+
+
 class Event(Protocol):
     """A point in a stream."""
 
@@ -110,7 +116,7 @@ class Driver(Protocol):
         """Arrays of this thread work on a stream of their own inside."""
         ...
 
-    def new_stream(self, device: int) -> int:
+    def new_stream(self, device: int) -> Stream:
         """Another stream, which waits for none."""
         ...
 

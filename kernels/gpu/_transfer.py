@@ -28,7 +28,8 @@ class Uploader:
 
     def __init__(self, talk: Driver, device: int) -> None:
         self._driver, self._device = talk, device
-        self._side = talk.new_stream(device)
+        self._stream = talk.new_stream(device)
+        self._side = int(self._stream.ptr)
         self._slots = [_Slot(), _Slot()]
         self._turn = 0
 
