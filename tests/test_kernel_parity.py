@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fastprep import registry
+from fastprep.core.taps import axis_taps
 from fastprep.ops._arrays import view_of
 from fastprep.testing.assertions import assert_same
 from layouts import LAYOUTS, values
@@ -48,6 +49,22 @@ def both(gpu):
         assert x.tobytes() == before
 
     return check
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize(("source", "dtype"), [("int16", "float32"), ("float32", "float16"), ("float64", "float64")])
+def test_splines_on_long_lines(both, axis, source, dtype):
+    """Longer than a segment: each is its own thread's, and its recursions start before it."""
+    shape, m = [4, 5, 6], [3, 4, 7]
+    shape[axis], m[axis] = 411, 283
+    taps = [axis_taps(n / k, 0.2, k, n, order=3) for n, k in zip(shape, m, strict=True)]
+    index, weight = tuple(t.index for t in taps), tuple(t.weight for t in taps)
+    inside = np.array([(t.start, t.stop) for t in taps])
+    same = source != "float64"  # there the last bit may tell where a recursion started
+    x = values((1, *shape), source)
+    both(
+        "resample", x, (1, 1, *m), dtype, index, weight, inside, True, IDENTITY[0], TWO[:1], np.zeros(1), same_bits=same
+    )
 
 
 @pytest.mark.parametrize("name", KERNELS)

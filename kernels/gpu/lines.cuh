@@ -44,8 +44,8 @@ struct LineJob {
 };
 
 // The line's coefficients low <= i < high into c[(i - low) * step], read through `voxel`; needs room for
-// high - low + HALO of them.
-template <class C, class Voxel>
+// high - low + HALO of them. AHEAD voxels are on their way at once: a recursion alone would wait for each.
+template <int AHEAD, class C, class Voxel>
 __device__ __forceinline__ void coefficients(const Recursion& r, int32 n, int32 low, int32 high, C* c, int32 step,
                                              const Voxel& voxel) {
     if (n == 1) {
@@ -70,14 +70,37 @@ __device__ __forceinline__ void coefficients(const Recursion& r, int32 n, int32 
     }
     if (start >= low) c[(start - low) * step] = state;
     C before = state;
-    for (int32 k = start + 1; k < stop; k++) {
+    int32 k = start + 1;
+    for (; k + AHEAD <= stop; k += AHEAD) {
+        C next[AHEAD];
+#pragma unroll
+        for (int32 i = 0; i < AHEAD; i++) next[i] = voxel(k + i);
+#pragma unroll
+        for (int32 i = 0; i < AHEAD; i++) {
+            before = state;
+            state = gain * next[i] + pole * state;
+            if (k + i >= low) c[(k + i - low) * step] = state;
+        }
+    }
+    for (; k < stop; k++) {
         before = state;
         state = gain * voxel(k) + pole * state;
         if (k >= low) c[(k - low) * step] = state;
     }
     state = tail * (pole * before + state);
     c[(stop - 1 - low) * step] = state;
-    for (int32 k = stop - 2; k >= low; k--) {
+    constexpr int BACK = 8;
+    for (k = stop - 2; k - BACK + 1 >= low; k -= BACK) {
+        C next[BACK];
+#pragma unroll
+        for (int32 i = 0; i < BACK; i++) next[i] = c[(k - i - low) * step];
+#pragma unroll
+        for (int32 i = 0; i < BACK; i++) {
+            state = pole * (state - next[i]);
+            c[(k - i - low) * step] = state;
+        }
+    }
+    for (; k >= low; k--) {
         state = pole * (state - c[(k - low) * step]);
         c[(k - low) * step] = state;
     }
@@ -128,11 +151,13 @@ columns(const __grid_constant__ LineJob one, const Jobs<LineJob> jobs) {
     const int64 step = job.x_line;
     C* const c = memory + threadIdx.x;
     const int32 low = segment.low, high = segment.high;
+    // Enough bytes on their way to keep the memory busy, however few a voxel has.
+    constexpr int AHEAD = sizeof(In) < 4 ? 32 : 16;
     if (pre.is_identity()) {
-        coefficients(job.recursion, job.length, low, high, c, LINE_THREADS,
+        coefficients<AHEAD>(job.recursion, job.length, low, high, c, LINE_THREADS,
                      [=](int32 k) { return number<C>(x[k * step]); });
     } else {
-        coefficients(job.recursion, job.length, low, high, c, LINE_THREADS,
+        coefficients<AHEAD>(job.recursion, job.length, low, high, c, LINE_THREADS,
                      [=](int32 k) { return pre(number<C>(x[k * step])); });
     }
     const Evaluate<C> evaluate(job);
@@ -166,17 +191,18 @@ rows(const __grid_constant__ LineJob one, const Jobs<LineJob> jobs) {
     const int32 warp = threadIdx.x / 32, within = threadIdx.x % 32;
 
     const int64 x_lane = job.x_lane, x_line = job.x_line;
-    for (int32 lane = warp; lane < lanes; lane += LINE_THREADS / 32) {
-        const In* const line = x + (first_lane + lane) * x_lane;
-        for (int32 k = start + within; k < stop; k += 32) {
-            memory[lane * pitch + k - start] = pre(number<C>(line[k * x_line]));
+    for (int32 k = start + within; k < stop; k += 32) {
+        const In* const column = x + first_lane * x_lane + k * x_line;
+#pragma unroll 8
+        for (int32 lane = warp; lane < lanes; lane += LINE_THREADS / 32) {
+            memory[lane * pitch + k - start] = pre(number<C>(column[lane * x_lane]));
         }
     }
     __syncthreads();
     if (int32(threadIdx.x) < lanes) {
         // In place: coefficient i takes the place of voxel i, which the causal recursion has just read for good.
         C* const line = memory + threadIdx.x * pitch;
-        coefficients(job.recursion, job.length, segment.low, segment.high, line + segment.low - start, 1,
+        coefficients<8>(job.recursion, job.length, segment.low, segment.high, line + segment.low - start, 1,
                      [=](int32 k) { return line[k - start]; });
     }
     __syncthreads();
