@@ -121,32 +121,32 @@ def gpu_driver() -> Any:
     DeviceError
         There is no CUDA device, or this process was forked from one that used it.
     """
-    return _gpu().driver()
+    return _gpu("_compile").driver()
 
 
 def gpu_transfer() -> Any:
     """What moves volumes between the host and a GPU: ``kernels/gpu/_transfer.py``."""
-    return importlib.import_module("fastprep.kernels.gpu._transfer")
+    return _gpu("_transfer")
 
 
 def one_launch(x: Any) -> AbstractContextManager[None]:
     """Kernels of a GPU array called inside are launched together at the end, as few as they can be."""
-    return _gpu().merged() if device_of(x) == "gpu" else nullcontext()
+    return _gpu("_launch").merged() if device_of(x) == "gpu" else nullcontext()
 
 
 def replay(key: Hashable, x: Any, out: Any) -> bool:
     """Launch again what was `recorded` for arrays of this layout; False when nothing was, as always on the host."""
-    return isinstance(out, DeviceView) and _gpu().replay(key, x, out)
+    return isinstance(out, DeviceView) and _gpu("_recipes").replay(key, x, out)
 
 
 def recorded(key: Hashable, x: Any, out: Any) -> AbstractContextManager[None]:
     """Kernels called inside, from ``x`` into ``out``: on a GPU launched together, and kept for `replay`."""
-    return _gpu().recorded(key, x, out) if isinstance(out, DeviceView) else nullcontext()
+    return _gpu("_recipes").recorded(key, x, out) if isinstance(out, DeviceView) else nullcontext()
 
 
 @cache
-def _gpu() -> Any:
-    return importlib.import_module("fastprep.kernels.gpu._compile")
+def _gpu(module: str) -> Any:
+    return importlib.import_module(f"fastprep.kernels.gpu.{module}")
 
 
 def _backend_of(x: Any) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastprep.core.device_view import DeviceView
-from fastprep.kernels.gpu._compile import Launch, launch, tables
+from fastprep.kernels.gpu._launch import Launch, launch, tables
 from fastprep.kernels.gpu._types import CHANNELS, NUMBERS, RESULTS, channels, compute_type, job, read_type, written_type
 
 THREADS = 128

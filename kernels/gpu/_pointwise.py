@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastprep.core.device_view import DeviceView
-from fastprep.kernels.gpu._compile import Launch, launch, merged
+from fastprep.kernels.gpu._launch import Launch, launch, merged
 from fastprep.kernels.gpu._types import MOST_CHANNELS, compute_type, job, read_type, written_type
 
 THREADS = 256

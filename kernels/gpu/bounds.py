@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastprep.core.device_view import DeviceView
-from fastprep.kernels.gpu._compile import Launch, driver, launch
+from fastprep.kernels.gpu._compile import driver
+from fastprep.kernels.gpu._launch import Launch, launch
 from fastprep.kernels.gpu._types import WORDS, job
 
 _ROWS = 8

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastprep.core.device_view import DeviceView
-from fastprep.kernels.gpu._compile import Launch, launch
+from fastprep.kernels.gpu._launch import Launch, launch
 from fastprep.kernels.gpu._types import bits, job
 
 _LABELS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastprep.core.device_view import DeviceView
-from fastprep.kernels.gpu._compile import Launch, launch, merged, scratch, tables
+from fastprep.kernels.gpu._launch import Launch, launch, merged, scratch, tables
 from fastprep.kernels.gpu._lines import FREE, Taps, first_passes, last_passes, line_pass, middle_passes
 from fastprep.kernels.gpu._types import (
     CHANNELS,

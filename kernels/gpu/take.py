@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastprep.core.device_view import DeviceView
-from fastprep.kernels.gpu._compile import Launch, launch, tables
+from fastprep.kernels.gpu._launch import Launch, launch, tables
 from fastprep.kernels.gpu._types import WORDS, bits, job
 
 Index = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]

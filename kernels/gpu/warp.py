@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastprep.core.device_view import DeviceView
-from fastprep.kernels.gpu._compile import Launch, launch, merged, scratch
+from fastprep.kernels.gpu._launch import Launch, launch, merged, scratch
 from fastprep.kernels.gpu._lines import Taps, line_pass
 from fastprep.kernels.gpu._types import (
     CHANNELS,
