@@ -10,16 +10,12 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 import numpy as np
-import numpy.typing as npt
 
 from fastprep.core.checks import check_memory
 from fastprep.core.device_view import DeviceView, device_view, has_device_view
 from fastprep.core.errors import DTypeError, ShapeError, TooLargeError
 from fastprep.core.namespace import device_of, host_view, is_torch, like
 from fastprep.registry import gpu_driver
-
-#: What kernels take: memory of the host as NumPy has it, or of a GPU.
-View = npt.NDArray[Any] | DeviceView
 
 
 class Output(NamedTuple):
@@ -66,16 +62,14 @@ def empty(shape: Sequence[int], dtype: str, x: Any, into: Any = None) -> Output:
         return Output(out, lambda: like(out, x))
     size = math.prod(shape) * (2 if dtype == "bfloat16" else np.dtype(dtype).itemsize)
     total = gpu_driver().total_memory(int(x.__dlpack_device__()[1]))
-    msg = f"a result of shape {shape} {dtype} takes {size / 2**30:.1f} GiB; the GPU has {total / 2**30:.1f} GiB"
     if size > total:
-        raise TooLargeError(msg)
+        raise _too_large(shape, dtype, size, total, "")
     try:
         made = _on_device(shape, dtype, x)
     except (MemoryError, RuntimeError) as error:
         if type(error).__name__ != "OutOfMemoryError":
             raise
-        msg += ", in use by others"
-        raise TooLargeError(msg) from error
+        raise _too_large(shape, dtype, size, total, ", in use by others") from error
     view = device_view(made)
     # A foreign library gets the array when kernels have been told to write it.
     own = is_torch(x) or isinstance(x, DeviceView) or type(made) is type(x)
@@ -116,6 +110,11 @@ def with_shape(view: Any, shape: tuple[int, ...]) -> Any:
 def three(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Two space axes as three."""
     return shape if len(shape) == 3 else (1, *shape)
+
+
+def _too_large(shape: tuple[int, ...], dtype: str, size: int, total: int, why: str) -> TooLargeError:
+    what = f"a result of shape {shape} {dtype} takes {size / 2**30:.1f} GiB"
+    return TooLargeError(f"{what}; the GPU has {total / 2**30:.1f} GiB{why}")
 
 
 def _is_jax(x: Any) -> bool:
