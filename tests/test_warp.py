@@ -133,6 +133,18 @@ def test_rows_longer_than_a_tile(backend, put, order, dtype, shift):
 
 
 @pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("noise", [-7e-18, 7e-18, -3e-17, 3e-17, -2e-16, 2e-16])
+def test_a_slope_that_is_rounding_noise(backend, put, order, noise):
+    # Rows on the very border: where the rounded coordinate lies inside, not where the exact line would.
+    x = values((2, 3, 40), "int16")
+    matrix = np.array([[1, 0, 0, 0], [0.123, 0.5, noise, -1], [0, 0, 0.9, 0.05], [0, 0, 0, 1.0]])
+    result = to_numpy(fp.warp(put(x), matrix, (2, 8, 40), order=order, fill=-7))
+    with fp.registry.backend("reference"):
+        truth = fp.warp(x, matrix, (2, 8, 40), order=order, fill=-7)
+    assert_same(result, truth, x, tolerance=0 if order == "nearest" else TOLERANCE)
+
+
+@pytest.mark.parametrize("order", ORDERS)
 def test_axis_aligned_is_resample(backend, put, order):
     x = put(values((5, 6, 7), "int16"))
     scale = (0.65, 0.7, 1.1)

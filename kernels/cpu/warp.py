@@ -102,6 +102,8 @@ def _along(start: float, step: float, x: int) -> Any:
 @inline
 def _clear(start: float, step: float, low: float, high: float, x0: int, x1: int) -> tuple[int, int]:
     """The part of ``x0 <= x < x1`` where ``low <= start + x * step < high``."""
+    if x0 >= x1:
+        return x0, x0
     if step == 0:
         return (x0, x1) if low <= start < high else (x0, x0)
     a, b = (low - start) / step, (high - start) / step
@@ -113,7 +115,14 @@ def _clear(start: float, step: float, low: float, high: float, x0: int, x1: int)
         first += 1
     while last > first and not low <= _along(start, step, last - 1) < high:
         last -= 1
-    first = min(first, x1)
+    if first >= last:
+        # A step that is rounding noise: the division says where the exact line crosses, not the rounded one.
+        first = x0 if low <= _along(start, step, x0) < high else x1 - 1
+        last = first
+    while first > x0 and low <= _along(start, step, first - 1) < high:
+        first -= 1
+    while last < x1 and low <= _along(start, step, last) < high:
+        last += 1
     return first, max(first, last)
 
 
