@@ -7,12 +7,14 @@ import sys
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import emulated
 import emulator
 import fastprep as fp
 from conftest import cuda_is_here
-from fastprep.core.errors import ArgumentError, DeviceError, MissingExtraError, TooLargeError
+from fastprep.core.errors import ArgumentError, DeviceError, FastprepError, MissingExtraError, TooLargeError
 from fastprep.core.grid import Grid
 from fastprep.core.image import Image
 from fastprep.kernels.gpu import _compile
@@ -20,6 +22,7 @@ from fastprep.pipeline import CropOrPad, MultiWindow, Pipeline, Reorient, Resamp
 from fastprep.pipeline.device import device_bytes, parse_device, run_on_device
 from fastprep.testing.assertions import to_numpy
 from layouts import values
+from test_plan import cases
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(emulator.missing() is not None, reason="no emulator")]
 
@@ -265,3 +268,20 @@ def test_a_run_in_slabs(driver, tmp_path):
 def test_warmup_compiles_for_the_device(driver):
     fp.warmup(device="cuda")
     assert driver.count("launch") > 50
+
+
+@settings(max_examples=60)
+@given(cases(most=2), st.sampled_from([None, "float16", "uint8", "float32"]))
+def test_any_pipeline_has_the_bits_of_the_cpu(driver, case, dtype):
+    image, steps = case
+    try:
+        plan = Pipeline(steps, dtype=dtype).plan_for(image)
+        here = plan(image.array)
+    except FastprepError:
+        return
+    there = to_numpy(plan(emulated.put(image.array)))
+    assert there.dtype == here.dtype
+    if any(isinstance(step, Window) and step.function == "sigmoid" for step in steps):
+        np.testing.assert_allclose(there.astype(float), here.astype(float), rtol=2e-3, atol=1.01)
+    else:
+        np.testing.assert_array_equal(there, here)
