@@ -28,6 +28,7 @@ os.environ["PYTHONSAFEPATH"] = "1"  # the same for the programs that tests start
 import emulated  # noqa: E402
 import emulator  # noqa: E402
 import fastprep.registry as registry  # noqa: E402
+from fastprep.kernels.gpu import _compile  # noqa: E402
 
 # JAX arrays of these tests are on the host, and of the dtypes asked for.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -64,6 +65,23 @@ def gpu() -> Iterator[Callable[[npt.ArrayLike], Any]]:
     """Moves a NumPy array to the GPU; for tests of it alone."""
     with cuda() as move:
         yield move
+
+
+@pytest.fixture
+def driver() -> Iterator[emulated.Driver]:
+    """The emulated driver, whose log tells every call; on a machine with a GPU, too."""
+    with emulated.use() as talk:
+        yield talk
+
+
+@pytest.fixture
+def no_cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As where CuPy is not installed."""
+    before = _compile.use_driver(None)
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    monkeypatch.delitem(sys.modules, "fastprep.kernels.gpu._cupy", raising=False)
+    yield
+    _compile.use_driver(before)
 
 
 @pytest.fixture(params=["reference", "cpu", pytest.param("gpu", marks=pytest.mark.gpu)])

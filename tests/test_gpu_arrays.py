@@ -35,13 +35,6 @@ TURNED = np.array([[0.9, 0.1, -0.1, 0.3], [0.1, 0.8, 0.1, 0.2], [-0.1, 0.2, 1.1,
 
 
 @pytest.fixture
-def driver():
-    """The emulated driver, whose log tells every call; on a machine with a GPU, too."""
-    with emulated.use() as talk:
-        yield talk
-
-
-@pytest.fixture
 def torch(monkeypatch):
     module = pytest.importorskip("torch", reason="torch is not installed")
     module.on_cuda = emulated.torch_on_cuda(monkeypatch, stream=99)
@@ -86,6 +79,15 @@ def test_torch_has_bfloat16(driver, torch):
     assert padded.cpu()[0, 0, 0] == torch.tensor(-0.3).to(torch.bfloat16)
     with pytest.raises(DTypeError, match="PyTorch alone"):
         fp.window(emulated.put(x), preset="lung", dtype="bfloat16")
+
+
+def test_a_batch_of_bfloat16_stays_so(driver, torch):
+    scans = [torch.on_cuda(torch.from_numpy(values(s, "float32")).to(torch.bfloat16)) for s in ((4, 5, 6), (5, 4, 7))]
+    images = [Image(x, Grid.from_spacing(tuple(x.shape), ONE)) for x in scans]
+    pipeline = Pipeline([CropOrPad((4, 4, 6))], dtype=None)
+    result = pipeline.batch(images)
+    assert result.dtype == torch.bfloat16
+    assert torch.equal(result.cpu(), torch.stack([pipeline(image).array.cpu() for image in images]))
 
 
 def test_torch_views_are_read_where_they_lie(driver, torch):
@@ -300,16 +302,10 @@ def test_a_full_device_is_named(driver, monkeypatch):
         fp.window(x, preset="lung")
 
 
-def test_without_cupy_the_extra_is_named(driver, monkeypatch):
+def test_without_cupy_the_extra_is_named(no_cupy):
     x = emulated.put(values((5, 6, 7), "int16"))
-    before = _compile.use_driver(None)
-    monkeypatch.setitem(sys.modules, "cupy", None)
-    monkeypatch.delitem(sys.modules, "fastprep.kernels.gpu._cupy", raising=False)
-    try:
-        with pytest.raises(MissingExtraError, match=r"needs CuPy: pip install 'fastprep\[cuda13\]'"):
-            fp.window(x, preset="lung")
-    finally:
-        _compile.use_driver(before)
+    with pytest.raises(MissingExtraError, match=r"needs CuPy: pip install 'fastprep\[cuda13\]'"):
+        fp.window(x, preset="lung")
 
 
 def test_a_forked_process_is_told_what_to_do(tmp_path):

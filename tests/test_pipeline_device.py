@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -38,12 +37,6 @@ STEPS = {
     "crop": [CropOrPad((150, 20, 14)), Reorient("RPS")],
     "nothing": [],
 }
-
-
-@pytest.fixture
-def driver():
-    with emulated.use() as talk:
-        yield talk
 
 
 def scan(seed=0, kind="scalar"):
@@ -195,15 +188,6 @@ def test_devices_by_name(driver):
             parse_device(wrong)
     with pytest.raises(ArgumentError, match="device='cuda:2': this machine has 2, cuda:0 to cuda:1"):
         parse_device("cuda:2")
-
-
-@pytest.fixture
-def no_cupy(monkeypatch):
-    before = _compile.use_driver(None)
-    monkeypatch.setitem(sys.modules, "cupy", None)
-    monkeypatch.delitem(sys.modules, "fastprep.kernels.gpu._cupy", raising=False)
-    yield
-    _compile.use_driver(before)
 
 
 def test_without_a_gpu_one_line_says_what_to_install(no_cupy, capsys, tmp_path):

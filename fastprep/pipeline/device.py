@@ -93,13 +93,9 @@ def tensor_on(x: Any, device: str) -> Any:
 def upload(x: npt.NDArray[Any], device: int) -> Any:
     """A host array on the device, to be kept: an array of CuPy's."""
     transfer = gpu_transfer()
-    uploader = transfer.uploader(device)
-    there = uploader.put(x)
-    try:
+    with transfer.uploader(device).sent(x) as there:
         result = transfer.Result(x.shape, x.dtype.name, device, on_host=False)
         result.put(there, 0, 0)
-    finally:
-        uploader.release()
     return result.finish()
 
 
@@ -123,17 +119,13 @@ def device_bytes(plan: Plan, shape: Sequence[int], dtype: Any) -> int:
 
 def _whole(plan: Plan, x: npt.NDArray[Any], device: int, to_host: bool) -> Any:
     transfer = gpu_transfer()
-    uploader = transfer.uploader(device)
-    there = uploader.put(x)
-    try:
+    with transfer.uploader(device).sent(x) as there:
         made = plan(there)
         if made is not there and not to_host:
             return made
         view = there if made is there else device_view(made)
         result = transfer.Result(view.shape, view.dtype.name, device, on_host=to_host)
         result.put(view, 0, 0)
-    finally:
-        uploader.release()
     return result.finish()
 
 
@@ -162,10 +154,6 @@ def _in_slabs(plan: Plan, x: npt.NDArray[Any], device: int, to_host: bool, free:
     result = transfer.Result(shape, dtype, device, on_host=to_host)
     seen = view_through(x, whole.seen)
     for slab in cut_pass(whole, count):
-        there = uploader.put(seen[(..., *slab.box)])
-        try:
-            view = device_view(slab.step(there))
-            result.put(view, slab.start, len(leading))
-        finally:
-            uploader.release()
+        with uploader.sent(seen[(..., *slab.box)]) as there:
+            result.put(device_view(slab.step(there)), slab.start, len(leading))
     return result.finish()

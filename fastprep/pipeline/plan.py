@@ -96,12 +96,12 @@ class Pass:
             into=into,
         )
 
-    def written(self, dtype: npt.DTypeLike) -> np.dtype[Any]:
-        """The dtype of the result for an array of ``dtype``."""
+    def written(self, dtype: Any) -> Any:
+        """The dtype of the result for an array of ``dtype``, which may be a GPU's bfloat16."""
         if self.dtype:
             return np.dtype(self.dtype)
         kept = self._keeps_values and self.order in (None, 0, ONEHOT)
-        return np.dtype(dtype if kept else float_for(np.dtype(dtype)))
+        return dtype if kept or dtype.kind == "f" else np.dtype(float_for(dtype))
 
     def describe(self) -> str:
         """One line: what is read, how it is mapped, what is written."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -33,8 +35,16 @@ class Uploader:
         self._slots = [_Slot(), _Slot()]
         self._turn = 0
 
-    def put(self, x: npt.NDArray[Any]) -> DeviceView:
-        """``x`` on the device for what comes later on the current stream; until `release` and two more uploads."""
+    @contextmanager
+    def sent(self, x: npt.NDArray[Any]) -> Iterator[DeviceView]:
+        """``x`` on the device, for what is queued on the current stream inside."""
+        there = self._put(x)
+        try:
+            yield there
+        finally:
+            self._release()
+
+    def _put(self, x: npt.NDArray[Any]) -> DeviceView:
         talk, device = self._driver, self._device
         slot = self._slots[self._turn]
         view = slot.view(talk, device, x)
@@ -47,8 +57,7 @@ class Uploader:
         slot.copied.hold(main)
         return view
 
-    def release(self) -> None:
-        """All that reads the last upload is queued on the current stream."""
+    def _release(self) -> None:
         talk, device = self._driver, self._device
         self._slots[self._turn].free = talk.event(device, talk.current_stream(device))
         self._turn = 1 - self._turn

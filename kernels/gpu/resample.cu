@@ -24,32 +24,49 @@ struct GatherJob {
     Channels channels;
 };
 
+// The outputs of a thread: one column of planes first <= z < last.
+struct Column {
+    int64 b;
+    int32 x, y, first, last;
+    bool exists, covered;  // by the box of outputs that have a source, in x and y
+
+    __device__ __forceinline__ Column(const GatherJob& job, uint32 block) {
+        x = int32(block % job.blocks[2]) * 32 + threadIdx.x % 32;
+        block /= job.blocks[2];
+        y = int32(block % job.blocks[1]) * GATHER_ROWS + threadIdx.x / 32;
+        block /= job.blocks[1];
+        first = int32(block % job.blocks[0]) * GATHER_PLANES;
+        b = block / job.blocks[0];
+        last = first + GATHER_PLANES < job.shape[1] ? first + GATHER_PLANES : job.shape[1];
+        exists = x < job.shape[3] && y < job.shape[2];
+        covered = job.inside[1][0] <= y && y < job.inside[1][1] && job.inside[2][0] <= x && x < job.inside[2][1];
+    }
+    template <class Out>
+    __device__ __forceinline__ Out* out(const GatherJob& job) const {
+        return static_cast<Out*>(job.out) + b * job.o_strides[0] + first * job.o_strides[1] + y * job.o_strides[2] + x;
+    }
+};
+
 template <class In, class Out, int TAPS>
 __global__ void __launch_bounds__(32 * GATHER_ROWS)
 gather(const __grid_constant__ GatherJob one, const Jobs<GatherJob> jobs) {
     using C = Compute<In, Out>;
     uint32 block;
     const GatherJob& job = find_job(one, jobs, block);
-    const int32 x = int32(block % job.blocks[2]) * 32 + threadIdx.x % 32;
-    block /= job.blocks[2];
-    const int32 y = int32(block % job.blocks[1]) * GATHER_ROWS + threadIdx.x / 32;
-    block /= job.blocks[1];
-    const int32 first = int32(block % job.blocks[0]) * GATHER_PLANES;
-    const int64 b = block / job.blocks[0];
+    const Column column(job, block);
+    if (!column.exists) return;
+    const int32 x = column.x, y = column.y, first = column.first, last = column.last;
     const int32 depth = job.shape[1], height = job.shape[2], width = job.shape[3];
-    if (x >= width || y >= height) return;
-    const int32 last = first + GATHER_PLANES < depth ? first + GATHER_PLANES : depth;
     const int64 plane = job.o_strides[1];
-    Out* out = static_cast<Out*>(job.out) + b * job.o_strides[0] + first * plane + y * job.o_strides[2] + x;
-    const bool covered = job.inside[1][0] <= y && y < job.inside[1][1] && job.inside[2][0] <= x && x < job.inside[2][1];
-    if (!covered) {
+    Out* out = column.out<Out>(job);
+    if (!column.covered) {
         for (int32 z = first; z < last; z++, out += plane) finish_outside(job.channels, out);
         return;
     }
     const Ramp<C> pre(job.pre);
     const bool mapped = !pre.is_identity();
     const Finish<C, Out> finish(job.channels);
-    const In* const source = static_cast<const In*>(job.x) + b * job.strides[0];
+    const In* const source = static_cast<const In*>(job.x) + column.b * job.strides[0];
     const int32 begin = job.inside[0][0], end = job.inside[0][1];
     const int32* const iz = job.index[0];
     const C* const wz = static_cast<const C*>(job.weight[0]);
@@ -100,19 +117,11 @@ __global__ void __launch_bounds__(32 * GATHER_ROWS)
 frame(const __grid_constant__ GatherJob one, const Jobs<GatherJob> jobs) {
     uint32 block;
     const GatherJob& job = find_job(one, jobs, block);
-    const int32 x = int32(block % job.blocks[2]) * 32 + threadIdx.x % 32;
-    block /= job.blocks[2];
-    const int32 y = int32(block % job.blocks[1]) * GATHER_ROWS + threadIdx.x / 32;
-    block /= job.blocks[1];
-    const int32 first = int32(block % job.blocks[0]) * GATHER_PLANES;
-    const int64 b = block / job.blocks[0];
-    const int32 depth = job.shape[1], height = job.shape[2], width = job.shape[3];
-    if (x >= width || y >= height) return;
-    const bool covered = job.inside[1][0] <= y && y < job.inside[1][1] && job.inside[2][0] <= x && x < job.inside[2][1];
-    const int32 last = first + GATHER_PLANES < depth ? first + GATHER_PLANES : depth;
-    Out* const out = static_cast<Out*>(job.out) + b * job.o_strides[0] + y * job.o_strides[2] + x;
-    for (int32 z = first; z < last; z++) {
-        if (covered && job.inside[0][0] <= z && z < job.inside[0][1]) continue;
-        finish_outside(job.channels, out + z * job.o_strides[1]);
+    const Column column(job, block);
+    if (!column.exists) return;
+    Out* out = column.out<Out>(job);
+    for (int32 z = column.first; z < column.last; z++, out += job.o_strides[1]) {
+        if (column.covered && job.inside[0][0] <= z && z < job.inside[0][1]) continue;
+        finish_outside(job.channels, out);
     }
 }

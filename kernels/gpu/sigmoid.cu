@@ -1,14 +1,14 @@
 // out[k] = lo_k + (hi_k - lo_k) / (1 + exp(-(a_k x + b_k))): DICOM's SIGMOID VOI function
 #include "pointwise.cuh"
 
+// The Ramp of the exponent, bounded by the output's range.
 template <class C>
-struct Logistic {
-    C a, b, low, high;
+struct Logistic : Ramp<C> {
+    using Ramp<C>::Ramp;
 
-    explicit __device__ __forceinline__ Logistic(const float64* four)
-        : a(C(four[0])), b(C(four[1])), low(C(four[2])), high(C(four[3])) {}
-
-    __device__ __forceinline__ C operator()(C x) const { return low + (high - low) / (C(1) + exponential(-(a * x + b))); }
+    __device__ __forceinline__ C operator()(C x) const {
+        return this->low + (this->high - this->low) / (C(1) + exponential(-(this->a * x + this->b)));
+    }
 };
 
 template <class In, class Out>
