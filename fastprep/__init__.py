@@ -20,14 +20,18 @@ if TYPE_CHECKING:
     from fastprep.ops.crop_to_mask import crop_to_mask
     from fastprep.ops.deskew import deskew
     from fastprep.ops.flip import flip
+    from fastprep.ops.foreground_mask import foreground_mask
     from fastprep.ops.invert import invert
     from fastprep.ops.multi_window import multi_window
+    from fastprep.ops.n4 import n4
+    from fastprep.ops.otsu import otsu
     from fastprep.ops.reorient import reorient
     from fastprep.ops.resample import resample
     from fastprep.ops.resample_to import resample_to
     from fastprep.ops.rescale import rescale
     from fastprep.ops.warp import warp
     from fastprep.ops.window import window
+    from fastprep.ops.zscore import zscore
     from fastprep.pipeline import Pipeline
     from fastprep.pipeline.warmup import warmup
     from fastprep.registry import which
@@ -45,9 +49,12 @@ __all__ = [
     "crop_to_mask",
     "deskew",
     "flip",
+    "foreground_mask",
     "invert",
     "load",
     "multi_window",
+    "n4",
+    "otsu",
     "reorient",
     "resample",
     "resample_to",
@@ -58,6 +65,7 @@ __all__ = [
     "warp",
     "which",
     "window",
+    "zscore",
 ]
 
 _HOME = {
@@ -71,9 +79,12 @@ _HOME = {
     "crop_to_mask": "ops.crop_to_mask",
     "deskew": "ops.deskew",
     "flip": "ops.flip",
+    "foreground_mask": "ops.foreground_mask",
     "invert": "ops.invert",
     "load": "io",
     "multi_window": "ops.multi_window",
+    "n4": "ops.n4",
+    "otsu": "ops.otsu",
     "reorient": "ops.reorient",
     "resample": "ops.resample",
     "resample_to": "ops.resample_to",
@@ -84,6 +95,7 @@ _HOME = {
     "warp": "ops.warp",
     "which": "registry",
     "window": "ops.window",
+    "zscore": "ops.zscore",
 }
 
 

@@ -51,6 +51,10 @@ TABLE: tuple[Op, ...] = (
     Op("flip",         ("take",),                     "numpy",   "numba", "cuda", "slabs",     0.0),
     Op("crop_or_pad",  ("take",),                     "numpy",   "numba", "cuda", "slabs",     0.0),
     Op("crop_to_mask", ("bounds", "take"),            "numpy",   "numba", "cuda", "whole",     0.0),
+    Op("zscore",       ("moments", "ramp"),           "numpy",   "numba", "cuda", "whole",     1e-6),
+    Op("otsu",         ("moments", "histogram"),      "numpy",   "numba", "cuda", "whole",     0.0),
+    Op("foreground_mask", ("moments", "histogram", "ramp"), "numpy", "numba", "cuda", "whole", 0.0),
+    Op("n4",           ("n4", "field"),               "numpy",   "numba", "cuda", "whole",     1e-4),
 )
 # fmt: on
 

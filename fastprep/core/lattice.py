@@ -1,0 +1,149 @@
+"""Lattices: smooth fields as few control values, one factor per axis.
+
+A field is ``f[z, y, x] = sum c[a, b, c] Z[z, a] Y[y, b] X[x, c]``. An axis is a table: for every voxel the first
+control value it depends on, and the weights of that one and its neighbours. Coordinates are float64, on the host.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+_Array = npt.NDArray[np.float64]
+
+#: A voxel this close to the end of the last span is in it: ITK's tolerance, in voxels.
+_END = 1e-3
+
+
+class Axis(NamedTuple):
+    """``first`` (n,) control value of each voxel, ``weight`` (n, taps), and how many ``controls`` there are."""
+
+    first: npt.NDArray[np.int32]
+    weight: _Array
+    controls: int
+
+    def dense(self) -> _Array:
+        """The table as a matrix (n, controls)."""
+        n, taps = self.weight.shape
+        matrix = np.zeros((n, self.controls))
+        np.put_along_axis(matrix, self.first[:, None] + np.arange(taps), self.weight, axis=1)
+        return matrix
+
+
+class Basis(Protocol):
+    """The functions along an axis of ``n`` voxels, as `axis` tabulates them."""
+
+    @property
+    def n(self) -> int:
+        """Voxels."""
+        ...
+
+    def axis(self, at: _Array) -> Axis:
+        """Their values at voxel coordinates ``at``, evenly spaced; beyond the ends those at the ends."""
+        ...
+
+
+@dataclass(frozen=True)
+class Splines:
+    """Uniform B-splines of ``order`` in ``spans`` over ``n`` voxels, and voxels that are not there on both sides."""
+
+    n: int
+    spans: int
+    order: int = 3
+    before: int = 0
+    after: int = 0
+
+    @property
+    def padded(self) -> int:
+        """Voxels, those that are not there among them."""
+        return self.n + self.before + self.after
+
+    def axis(self, at: _Array) -> Axis:
+        """The splines at voxel coordinates."""
+        if self.padded == 1:
+            return idle_axis(at.size, self.order + 1)
+        scale = self.spans / (self.padded - 1)
+        step = abs(at[1] - at[0]) * scale if at.size > 1 else scale
+        return self._table((at + self.before) * scale, step)
+
+    def sampled(self, factor: int) -> tuple[slice, Axis]:
+        """Every ``factor``-th voxel as ITK's shrinking takes them, and the splines stretched over what it leaves."""
+        size = max(1, self.padded // factor)
+        skipped = max(0, math.floor((self.padded - 1) / 2 - (size - 1) * factor / 2 + 0.5))
+        taken = np.arange(size) * factor + skipped - self.before
+        there = np.flatnonzero((taken >= 0) & (taken < self.n))
+        low, high = int(there[0]), int(there[-1])
+        part = slice(int(taken[low]), int(taken[high]) + 1, factor)
+        if size == 1:
+            return part, idle_axis(1, self.order + 1)
+        step = self.spans / (size - 1)
+        return part, self._table(np.arange(low, high + 1) * step, step)
+
+    def refined(self) -> tuple[Splines, _Array]:
+        """The same splines on half the span, and the matrix that gives their control values."""
+        return replace(self, spans=2 * self.spans), _refinement(self.spans + self.order, self.order)
+
+    def _table(self, at: _Array, step: float) -> Axis:
+        end = _END * step
+        at = np.where(np.abs(at - self.spans) <= end, self.spans - end, at)
+        at = np.clip(at, 0, self.spans - end)
+        first = np.clip(np.floor(at), 0, self.spans - 1).astype(np.int32)
+        reach = at - first + 0.5 * (self.order - 1)
+        weight = np.stack([_b_spline(reach - j, self.order) for j in range(self.order + 1)], axis=1)
+        return Axis(first, weight, self.spans + self.order)
+
+
+@dataclass(frozen=True)
+class Legendre:
+    """Legendre polynomials up to ``order`` on the ``n`` voxels of an axis as -1 to 1."""
+
+    n: int
+    order: int
+
+    def axis(self, at: _Array) -> Axis:
+        """The polynomials at voxel coordinates."""
+        scaled = np.clip(2 * at / (self.n - 1) - 1, -1, 1) if self.n > 1 else np.zeros(at.size)
+        return Axis(np.zeros(at.size, np.int32), np.polynomial.legendre.legvander(scaled, self.order), self.order + 1)
+
+
+def voxels(basis: Basis) -> Axis:
+    """The axis of the voxels themselves."""
+    return basis.axis(np.arange(basis.n, dtype=np.float64))
+
+
+def stretched(basis: Basis, m: int) -> Axis:
+    """The axis of ``m`` voxels, the first and the last where those of the basis are."""
+    return basis.axis(np.linspace(0.0, basis.n - 1.0, m))
+
+
+def idle_axis(n: int, taps: int) -> Axis:
+    """An axis along which nothing changes; all taps but the first are without weight."""
+    weight = np.zeros((n, taps))
+    weight[:, 0] = 1
+    return Axis(np.zeros(n, np.int32), weight, taps)
+
+
+def _refinement(controls: int, order: int) -> _Array:
+    """The two-scale relation of B-splines as a matrix (2 controls - order, controls)."""
+    mask = np.array([math.comb(order + 1, k) for k in range(order + 2)]) / 2.0**order
+    matrix = np.zeros((2 * controls - order, controls))
+    for j in range(matrix.shape[0]):
+        for i in range(controls):
+            k = j - 2 * i + order
+            if 0 <= k < mask.size:
+                matrix[j, i] = mask[k]
+    return matrix
+
+
+def _b_spline(u: _Array, order: int) -> _Array:
+    """The centred B-spline of an order, by its truncated powers: exact for the low orders there are."""
+    half = (order + 1) / 2
+    total = np.zeros_like(u)
+    for k in range(order + 2):
+        total += (-1) ** k * math.comb(order + 1, k) * np.maximum(u + half - k, 0.0) ** order
+    # Beyond its support the powers cancel, but for rounding.
+    return np.where(np.abs(u) < half, total / math.factorial(order), 0.0)

@@ -1,0 +1,245 @@
+"""What the bias correctors share: their arguments as kernels see them, and their result, `BiasField`."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastprep.core.checks import check_space, float_for
+from fastprep.core.device_view import DeviceView
+from fastprep.core.errors import ArgumentError, GeometryError, NonFiniteError, ShapeError
+from fastprep.core.grid import Grid, check_spacing
+from fastprep.core.image import Image
+from fastprep.core.index_map import IndexMap, check_shape
+from fastprep.core.lattice import Axis, Basis, idle_axis, stretched, voxels
+from fastprep.core.namespace import check_together
+from fastprep.ops._arrays import empty, three, view_of, with_shape
+from fastprep.ops._sample import sample
+from fastprep.ops._pointwise import apply_ramps
+from fastprep.registry import gpu_driver, kernel
+
+
+class Scan(NamedTuple):
+    """The arguments of a corrector: arrays for the caller's library, and as (B, Z, Y, X) for kernels."""
+
+    x: Any
+    array: Any
+    leading: tuple[int, ...]
+    space: tuple[int, ...]
+    spacing: tuple[float, ...] | None
+    volumes: Any
+    mask: Any
+    weights: Any
+
+
+class Fit(NamedTuple):
+    """What kernels found: lattice (B, kz, ky, kx), and for iterative methods counts and changes (B, levels)."""
+
+    lattice: Any
+    iterations: Any = None
+    convergence: Any = None
+
+
+@dataclass(frozen=True, eq=False)
+class BiasField:
+    """A smooth multiplicative field and the image without it: ``x = corrected * exp(log_field)``.
+
+    Attributes
+    ----------
+    corrected : what ``x`` was, array or Image; integers have become float32.
+    method : the function that made it.
+    """
+
+    method: str
+    corrected: Any
+    bases: tuple[Basis, ...] = field(repr=False)
+    _scan: Scan = field(repr=False)
+    _fit: Fit = field(repr=False)
+
+    @cached_property
+    def log_field(self) -> Any:
+        """The natural logarithm of the field on the grid of ``x``, float32; an Image where ``x`` was one."""
+        return self.evaluate(self._scan.space)
+
+    @cached_property
+    def lattice(self) -> npt.NDArray[np.float64]:
+        """The numbers the field is made of, one axis per space axis after those of a batch; on the host."""
+        found = _on_host(self._fit.lattice)
+        if len(self._scan.space) == 2:
+            found = found[:, 0]
+        return found.reshape(*self._scan.leading, *found.shape[1:])
+
+    @cached_property
+    def iterations(self) -> Any:
+        """Iterations done per level; of a batch one tuple for each volume."""
+        return self._per_volume(self._fit.iterations, int)
+
+    @cached_property
+    def convergence(self) -> Any:
+        """The last change of the field per level, as its threshold counts it; of a batch one tuple for each volume."""
+        return self._per_volume(self._fit.convergence, float)
+
+    def evaluate(self, on: Sequence[int] | Grid) -> Any:
+        """The log field elsewhere, float32.
+
+        Parameters
+        ----------
+        on : a shape, whose first and last voxels lie where those of ``x`` do; or, of an Image, a Grid whose axes are
+            parallel to the image's. Beyond the image the field is that at its border.
+
+        Raises
+        ------
+        ShapeError
+            Another number of axes.
+        GeometryError
+            A Grid that is turned against the image's, or one for an array, which has none.
+        """
+        space = self._scan.space
+        if not isinstance(on, Grid):
+            shape = check_shape(on)
+            if len(shape) != len(space):
+                msg = f"shape {shape}: expected {len(space)} axes"
+                raise ShapeError(msg)
+            axes = [stretched(b, m) for b, m in zip(self.bases, shape, strict=True)]
+            result = self._expand(tuple(axes), shape)
+            whole = isinstance(self._scan.x, Image) and shape == space
+            return self._scan.x.with_array(result) if whole else result
+        if not isinstance(self._scan.x, Image):
+            msg = "evaluate(grid): the field of an array has no grid, give a shape"
+            raise GeometryError(msg)
+        index_map = IndexMap.between(self._scan.x.grid, on)
+        order = index_map.axis_order
+        if order is None:
+            msg = f"{on} is turned against {self._scan.x.grid}: resample log_field to it"
+            raise GeometryError(msg)
+        axes = [self.bases[0].axis(np.zeros(0))] * len(space)
+        for axis, source in enumerate(order):
+            scale, offset = index_map.matrix[source, axis], index_map.matrix[source, 3]
+            axes[source] = self.bases[source].axis(scale * np.arange(on.shape[axis]) + offset)
+        shape = tuple(len(a.first) for a in axes)
+        # Axes of the grid in the order of the image's, then turned by an exact copy.
+        result = self._expand(tuple(axes), shape)
+        if order != tuple(range(len(space))):
+            turn = np.eye(4)
+            turn[: len(space), : len(space)] = np.eye(len(space))[list(order)].T
+            result = sample(result, IndexMap(on.shape, turn), order=0)
+        return self._scan.x.with_array(result, on)
+
+    def _expand(self, axes: tuple[Axis, ...], shape: tuple[int, ...]) -> Any:
+        scan = self._scan
+        out = empty((*scan.leading, *shape), "float32", scan.array)
+        run = kernel("field", scan.array)
+        run(None, self._fit.lattice, three_axes(axes), None, with_shape(out.view, (len(scan.volumes), *three(shape))))
+        return out.finish()
+
+    def _per_volume(self, values: Any, kind: type) -> Any:
+        if values is None:
+            return ()
+        rows = [tuple(kind(v) for v in row) for row in _on_host(values)]
+        return tuple(rows) if self._scan.leading else rows[0]
+
+
+def scan_of(x: Any, mask: Any, weights: Any, spacing: Sequence[float] | None) -> Scan:
+    """The checked arguments of a corrector."""
+    array = x.array if isinstance(x, Image) else x
+    extra = {name: a.array if isinstance(a, Image) else a for name, a in (("mask", mask), ("weights", weights))}
+    view = _physical(x)
+    if isinstance(x, Image):
+        ndim, steps = x.grid.ndim, x.grid.spacing
+    else:
+        marks = next((a for a in extra.values() if a is not None), None)
+        known = len(spacing) if spacing is not None else min(3, len((array if marks is None else marks).shape))
+        ndim, steps = known, None if spacing is None else check_spacing(spacing, len(spacing))
+    leading, space = check_space(view.shape, ndim)
+    check_together(x=array, **{name: a for name, a in extra.items() if a is not None})
+    for name, given in (("mask", mask), ("weights", weights)):
+        if isinstance(x, Image) and isinstance(given, Image) and not given.grid.same_as(x.grid):
+            msg = f"{name} on {given.grid}: expected the grid of x, {x.grid}; fastprep.resample_to brings it there"
+            raise GeometryError(msg)
+    views = {name: None if a is None else _beside(name, a, leading, space) for name, a in extra.items()}
+    volumes = _batch(view, array, len(space))
+    return Scan(x, array, leading, space, steps, volumes, views["mask"], views["weights"])
+
+
+def corrected(scan: Scan, fit: Fit, bases: Sequence[Basis]) -> Any:
+    """``x / exp(log field)`` in one read and one write."""
+    axes = three_axes(tuple(voxels(b) for b in bases))
+    out = empty((*scan.leading, *scan.space), float_for(scan.volumes.dtype), scan.array)
+    whole = with_shape(out.view, tuple(scan.volumes.shape))
+    kernel("field", scan.array)(scan.volumes, fit.lattice, axes, whole, None)
+    result = out.finish()
+    return scan.x.with_array(result) if isinstance(scan.x, Image) else result
+
+
+def three_axes(axes: tuple[Axis, ...]) -> tuple[Axis, Axis, Axis]:
+    """Two space axes as three, nothing changing along the first."""
+    if len(axes) == 3:
+        return axes
+    return (idle_axis(1, axes[0].weight.shape[1]), *axes)
+
+
+def per_axis(name: str, value: int | Sequence[int], space: tuple[int, ...], *, least: int) -> tuple[int, ...]:
+    """One whole number per space axis, from one for all or one for each."""
+    values = tuple(value) if isinstance(value, Sequence) else (value,) * len(space)
+    if len(values) != len(space) or not all(isinstance(v, numbers.Integral) and v >= least for v in values):
+        msg = f"{name}={value!r}: expected a whole number of at least {least}, or {len(space)} of them"
+        raise ArgumentError(msg)
+    return tuple(int(v) for v in values)
+
+
+def check_nan(nan: str) -> None:
+    """The two ways to treat what is no number."""
+    if nan not in ("raise", "ignore"):
+        msg = f"nan={nan!r}: expected 'raise' or 'ignore'"
+        raise ArgumentError(msg)
+
+
+def check_counts(counts: npt.NDArray[np.int64], *, nan: str) -> None:
+    """Errors for volumes (B, 2) of voxels that count, and of voxels inside that are not finite."""
+    for b, (inside, broken) in enumerate(counts.tolist()):
+        where = f" of volume {b}" if len(counts) > 1 else ""
+        if broken and nan == "raise":
+            msg = f"x{where} holds {broken} NaN or infinite values inside the mask: mask them, or pass nan='ignore'"
+            raise NonFiniteError(msg)
+        if inside == 0:
+            msg = f"no voxel{where} is inside the mask, of weight above 0 and finite: there is nothing to fit"
+            raise ArgumentError(msg)
+
+
+def _physical(x: Any) -> Any:
+    """The view of an array, or of an Image in physical units."""
+    if isinstance(x, Image) and not x.rescale.is_identity:
+        return view_of(apply_ramps(x.array, [x.rescale]))
+    return view_of(x.array if isinstance(x, Image) else x)
+
+
+def _beside(name: str, a: Any, leading: tuple[int, ...], space: tuple[int, ...]) -> Any:
+    view = view_of(a)
+    if tuple(view.shape) not in (space, (*leading, *space)):
+        msg = f"{name} of shape {tuple(view.shape)}: expected {space}" + (f" or {(*leading, *space)}" if leading else "")
+        raise ShapeError(msg)
+    return _batch(view, a, len(space))
+
+
+def _batch(view: Any, owner: Any, ndim: int) -> Any:
+    """(B, Z, Y, X); copied only where no single step leads from volume to volume."""
+    if isinstance(view, DeviceView):
+        grouped = view.grouped(ndim)
+        if grouped is None:
+            copy = view_of(sample(owner, IndexMap.identity(view.shape[view.ndim - ndim :]), order=0))
+            grouped = copy.grouped(ndim)
+        shape, steps = grouped.shape, grouped.strides
+        if ndim == 2:
+            shape, steps = (shape[0], 1, *shape[1:]), (steps[0], 0, *steps[1:])
+        return replace(grouped, shape=shape, strides=steps)
+    return view.reshape(-1, *three(view.shape[view.ndim - ndim :]))
+
+
+def _on_host(values: Any) -> npt.NDArray[Any]:
+    return gpu_driver().read(values) if isinstance(values, DeviceView) else np.asarray(values)
