@@ -122,9 +122,9 @@ class Driver:
 
     def function(self, stem: str, expression: str, device: int) -> tuple[emulator.Module, str]:
         # Instantiations of one first type are built together: one by one would take long, and all at once too.
-        kind = re.split(r"[<,>]", expression)[1]
+        kind = _first_type(expression)
         if (stem, kind) not in self._modules:
-            alike = [name for name in _compile.instances(stem) if re.split(r"[<,>]", name)[1] == kind]
+            alike = [name for name in _compile.instances(stem) if _first_type(name) == kind]
             assert expression in alike, f"{expression} is not among the instances of {stem}"
             text = _compile.text(stem)
             self._modules[stem, kind] = emulator.build(text, alike, name=f"{stem}.cu", sanitize=self.sanitize)
@@ -258,6 +258,11 @@ def torch_on_cuda(monkeypatch: Any, stream: int = _STREAM) -> Callable[[Any], An
 
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream)
     return lambda tensor: tensor.as_subclass(CudaTensor)
+
+
+def _first_type(expression: str) -> str:
+    """What a kernel is instantiated with first; one that is no template has nothing."""
+    return (re.split(r"[<,>]", expression) + [""])[1]
 
 
 def _bytes_of(view: DeviceView) -> npt.NDArray[np.uint8]:

@@ -104,7 +104,8 @@ def n4(
     _positive(bias_field_fwhm=bias_field_fwhm, wiener_noise=wiener_noise)
     factors = per_axis("shrink_factor", shrink_factor, scan.space, least=1)
     bases = _first_bases(scan, control_points, spline_order, spline_spacing)
-    part = tuple(b.sampled(f)[0] for b, f in zip(bases, factors, strict=True))
+    part = [b.sampled(f)[0] for b, f in zip(bases, factors, strict=True)]
+    taken = (*[slice(None)] * (4 - len(part)), *part)
     levels, growth = [], []
     for level in range(len(iterations)):
         if level:
@@ -113,9 +114,9 @@ def n4(
             growth.append((*idle, *matrices))
         levels.append(three_axes(tuple(b.sampled(f)[1] for b, f in zip(bases, factors, strict=True))))
     found = kernel("n4", scan.array)(
-        scan.volumes[(..., *part)],
-        None if scan.mask is None else scan.mask[(..., *part)],
-        None if scan.weights is None else scan.weights[(..., *part)],
+        scan.volumes[taken],
+        None if scan.mask is None else scan.mask[taken],
+        None if scan.weights is None else scan.weights[taken],
         label,
         levels,
         growth,

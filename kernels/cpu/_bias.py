@@ -20,8 +20,8 @@ _Array = npt.NDArray[np.float64]
 
 #: Voxels counted at a time: their number and the sum of their fractions then fit into one integer.
 _CHUNK = 1 << 16
-_UNIT = 1 << 24
-_COUNT = 1 << 42
+_UNIT = 1 << 16
+_COUNT = 1 << 34
 _GROUPS, _SMALLEST_GROUP = 32, 6
 
 #: How a residual lowers its own weight: not at all, Huber's way, or Tukey's.

@@ -54,6 +54,14 @@ def launch(run: Launch) -> None:
         waiting.append(run)
 
 
+def launch_alone(run: Launch, reads: Sequence[DeviceView], writes: Sequence[DeviceView]) -> None:
+    """Queue a kernel that takes its job alone and touches many arrays; never merged."""
+    device, stream = _place(run)
+    talk = driver()
+    function = talk.function(run.stem, run.expression, device)
+    talk.launch(function, run.blocks, run.threads, run.shared, (run.job,), device, stream, reads, writes)
+
+
 @contextmanager
 def merged() -> Iterator[None]:
     """Launches inside that are of one kernel and one stage become one launch, over a table of their jobs."""

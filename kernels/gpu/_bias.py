@@ -1,0 +1,214 @@
+"""What the bias correctors share on a GPU (``bias.cuh``): their working memory, the struct ``BiasJob``, their launches."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastprep.core.device_view import DeviceView
+from fastprep.core.lattice import Axis
+from fastprep.kernels.gpu._compile import driver
+from fastprep.kernels.gpu._launch import Launch, launch_alone, scratch, tables
+from fastprep.kernels.gpu._separable import AXIS, axis_tables
+from fastprep.kernels.gpu._tables import Table
+from fastprep.kernels.gpu._types import NUMBERS
+
+THREADS = 256
+_WARPS = 8
+_COLLECTED, _COUNTED = 1024, 16384
+_STRIP = 32
+#: Planes and rows of a block that sums residuals, and columns of its tiles.
+_PIECES = (8, 16, 32)
+#: The struct `State`: voxels that count and that are broken, change, range, bins, done and step, scale.
+STATE = np.dtype(
+    [
+        ("inside", "u8"),
+        ("broken", "u8"),
+        ("change", "f8"),
+        ("low", "u4"),
+        ("high", "u4"),
+        ("origin", "f4"),
+        ("slope", "f4"),
+        ("done", "i4"),
+        ("step", "i4"),
+        ("scale", "f8"),
+    ]
+)
+_ANY = "P4qii"
+#: The struct `BiasJob`.
+BIAS = f"{3 * _ANY}dii3ii11P{6 * AXIS}3P3iiii"
+
+
+class Work:
+    """The working memory of volumes (B, Z, Y, X): two float32 volumes and small things."""
+
+    def __init__(
+        self,
+        stem: str,
+        x: DeviceView,
+        mask: DeviceView | None,
+        weights: DeviceView | None,
+        label: float | None,
+        bins: int,
+        *,
+        differences: bool = False,
+    ) -> None:
+        self.stem, self.x, self.bins, self.label = stem, x, bins, label
+        self.given = [view for view in (x, mask, weights) if view is not None]
+        self.scan = [*_any(x), *_any(mask), *_any(weights)]
+        self.many, self.shape = x.shape[0], x.shape[1:]
+        self.voxels = math.prod(self.shape)
+        self.logs, self.left = scratch(x, x.shape, "float32"), scratch(x, x.shape, "float32")
+        self.weight = None if weights is None else scratch(x, x.shape, "float32")
+        self.differences = scratch(x, x.shape, "float32") if differences else None
+        start = np.zeros(self.many, STATE)
+        start["low"] = 0xFFFFFFFF
+        self.state = self.zeros(STATE.itemsize * self.many // 8, start.tobytes())
+        self.counted = self.zeros(2 * (bins + 1) * self.many)
+        self.expected = scratch(x, (self.many, bins, 2), "float32")
+        self.strips = self.shape[0] * -(-self.shape[1] // _STRIP)
+        self.moved = scratch(x, (self.many, self.strips, 2), "float64")
+        self.held = [self.logs, self.left, self.state, self.counted, self.expected, self.moved]
+        self.held += [view for view in (self.weight, self.differences) if view is not None]
+
+    def zeros(self, words: int, start: bytes | None = None) -> DeviceView:
+        """Memory of 8-byte words that begins as zeros, or as ``start``."""
+        talk = driver()
+        memory = talk.upload(bytes(8 * words) if start is None else start, self.x.device, talk.stream(self.x))
+        return DeviceView(
+            memory.address, (words,), (1,), np.dtype(np.int64), self.x.device, memory, self.x.stream
+        )
+
+    def states(self) -> npt.NDArray[Any]:
+        """The states of the volumes now, waited for."""
+        return driver().read(self.state).view(STATE)
+
+    def level(
+        self,
+        axes: Sequence[Axis],
+        weights: Sequence[npt.NDArray[np.float64]],
+        lattice: DeviceView,
+        density: DeviceView,
+        *,
+        residuals: bool,
+        loss: int = 0,
+    ) -> Level:
+        """The job of passes with these axes, residuals summed against ``weights`` in their place."""
+        return Level(self, axes, weights, lattice, density, residuals, loss)
+
+    def counts(self) -> npt.NDArray[np.int64]:
+        """Voxels that count, and those of the mask that are not finite, (B, 2); waited for."""
+        found = self.states()
+        return np.stack([found["inside"], found["broken"]], axis=1).astype(np.int64)
+
+    @property
+    def collecting(self) -> int:
+        """Blocks that collect."""
+        return self.many * -(-self.voxels // _COLLECTED)
+
+    @property
+    def counting(self) -> int:
+        """Blocks that count."""
+        return self.many * -(-self.voxels // _COUNTED)
+
+
+class Level:
+    """A struct `BiasJob`, the arrays its kernels touch, and how large their blocks are."""
+
+    def __init__(
+        self,
+        work: Work,
+        axes: Sequence[Axis],
+        weights: Sequence[npt.NDArray[np.float64]],
+        lattice: DeviceView,
+        density: DeviceView,
+        residuals: bool,
+        loss: int,
+    ) -> None:
+        self.work = work
+        against = [axis._replace(weight=weight) for axis, weight in zip(axes, weights, strict=True)]
+        self.taps = against[0].weight.shape[1]
+        self.controls = tuple(axis.controls for axis in axes)
+        pieces = [_pieces(axis, most) for axis, most in zip(axes, _PIECES, strict=True)]
+        counts = [len(p) // 4 for p in pieces]
+        self.boxes = counts[0] * counts[1]
+        kx = self.controls[2]
+        self.partial = scratch(work.x, (work.many, self.boxes, self.taps**2 * kx), "float64")
+        self.points = math.prod(self.controls)
+        first, here = axis_tables(work.x, axes)
+        second, there = axis_tables(work.x, against)
+        third = tables(work.x, *(np.array(p, np.int32).tobytes() for p in pieces))
+        self.tables: tuple[Table, ...] = (first, second, third)
+        memory = [
+            work.logs,
+            work.left,
+            work.weight,
+            work.differences,
+            work.state,
+            work.counted,
+            work.expected,
+            work.moved,
+            self.partial,
+            lattice,
+            density,
+        ]
+        self.packed = struct.Struct(f"@{BIAS}0q").pack(
+            *work.scan,
+            0.0 if work.label is None else float(work.label),
+            work.label is not None,
+            work.many,
+            *work.shape,
+            work.bins,
+            *(0 if view is None else view.address for view in memory),
+            *here,
+            *there,
+            *third.addresses,
+            *counts,
+            work.strips,
+            residuals,
+            loss,
+        )
+        self.writes = [*work.held, self.partial, lattice, density]
+        self.gathered = 8 * _WARPS * self.taps * kx + 4 * (_WARPS * 2 * self.taps * 32 + 2 * work.bins)
+        self.subtracted = 8 * self.controls[1] * kx + 4 * _STRIP * kx
+        self.solving = work.many * -(-self.points // _WARPS)
+        self.gathering = work.many * self.boxes
+        self.subtracting = work.many * work.strips
+
+    def launch(
+        self,
+        expression: str,
+        job: bytes,
+        blocks: int,
+        shared: int,
+        threads: int,
+        more: Sequence[DeviceView],
+        kept: Sequence[Table],
+    ) -> None:
+        """Queue a kernel of this level, which writes ``more`` too and reads the tables ``kept``."""
+        held = (*self.tables, *kept)
+        run = Launch(self.work.stem, expression, job, blocks, threads, shared, self.work.x, self.work.left, held)
+        launch_alone(run, self.work.given, [*self.writes, *more])
+
+
+def _any(view: DeviceView | None) -> list[int]:
+    if view is None:
+        return [0] * 7
+    name = "uint8" if view.dtype.kind == "b" else view.dtype.name
+    return [view.address, *view.strides, NUMBERS.index(name), view.shape[0]]
+
+
+def _pieces(axis: Axis, most: int) -> list[int]:
+    """``Piece`` structs of an axis: at most so many voxels, which depend on the same control values."""
+    pieces: list[int] = []
+    start, n = 0, len(axis.first)
+    for i in range(1, n + 1):
+        if i == n or i - start == most or axis.first[i] != axis.first[start]:
+            pieces += [start, i, int(axis.first[start]), 0]
+            start = i
+    return pieces
