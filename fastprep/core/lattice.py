@@ -106,8 +106,24 @@ class Legendre:
 
     def axis(self, at: _Array) -> Axis:
         """The polynomials at voxel coordinates."""
-        scaled = np.clip(2 * at / (self.n - 1) - 1, -1, 1) if self.n > 1 else np.zeros(at.size)
+        if self.n == 1:
+            return idle_axis(at.size, self.order + 1)
+        scaled = np.clip(2 * at / (self.n - 1) - 1, -1, 1)
         return Axis(np.zeros(at.size, np.int32), np.polynomial.legendre.legvander(scaled, self.order), self.order + 1)
+
+
+def products(order: int) -> _Array:
+    """``P_i P_j = sum_a t[i, j, a] P_a`` of Legendre polynomials up to ``order``."""
+    table = np.zeros((order + 1, order + 1, 2 * order + 1))
+    for i, j in np.ndindex(order + 1, order + 1):
+        series = np.polynomial.legendre.legmul(np.eye(order + 1)[i], np.eye(order + 1)[j])
+        table[i, j, : series.size] = series
+    return table
+
+
+def terms(order: int) -> npt.NDArray[np.int32]:
+    """Degrees (z, y, x) of the products of polynomials of a total degree up to ``order``."""
+    return np.array([t for t in np.ndindex(*(order + 1,) * 3) if sum(t) <= order], np.int32)
 
 
 def voxels(basis: Basis) -> Axis:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -20,8 +21,8 @@ from fastprep.core.index_map import IndexMap, check_shape
 from fastprep.core.lattice import Axis, Basis, idle_axis, stretched, voxels
 from fastprep.core.namespace import check_together
 from fastprep.ops._arrays import empty, three, view_of, with_shape
-from fastprep.ops._sample import sample
 from fastprep.ops._pointwise import apply_ramps
+from fastprep.ops._sample import sample
 from fastprep.registry import gpu_driver, kernel
 
 
@@ -193,6 +194,22 @@ def per_axis(name: str, value: int | Sequence[int], space: tuple[int, ...], *, l
     return tuple(int(v) for v in values)
 
 
+def check_whole(**values: tuple[Any, int, int]) -> None:
+    """Whole numbers by name, each with the least and the most it may be."""
+    for name, (value, least, most) in values.items():
+        if not isinstance(value, numbers.Integral) or not least <= value <= most:
+            msg = f"{name}={value!r}: expected a whole number from {least} to {most}"
+            raise ArgumentError(msg)
+
+
+def check_positive(**values: float) -> None:
+    """Finite numbers above 0, by name."""
+    for name, value in values.items():
+        if not (value > 0 and math.isfinite(value)):
+            msg = f"{name}={value}: expected a number above 0"
+            raise ArgumentError(msg)
+
+
 def check_nan(nan: str) -> None:
     """The two ways to treat what is no number."""
     if nan not in ("raise", "ignore"):
@@ -222,7 +239,9 @@ def _physical(x: Any) -> Any:
 def _beside(name: str, a: Any, leading: tuple[int, ...], space: tuple[int, ...]) -> Any:
     view = view_of(a)
     if tuple(view.shape) not in (space, (*leading, *space)):
-        msg = f"{name} of shape {tuple(view.shape)}: expected {space}" + (f" or {(*leading, *space)}" if leading else "")
+        msg = f"{name} of shape {tuple(view.shape)}: expected {space}" + (
+            f" or {(*leading, *space)}" if leading else ""
+        )
         raise ShapeError(msg)
     return _batch(view, a, len(space))
 

@@ -12,11 +12,23 @@ import numpy as np
 
 from fastprep.core.errors import ArgumentError
 from fastprep.core.lattice import Splines
-from fastprep.ops._bias import BiasField, Fit, Scan, check_counts, check_nan, corrected, per_axis, scan_of, three_axes
+from fastprep.ops._bias import (
+    BiasField,
+    Fit,
+    Scan,
+    check_counts,
+    check_nan,
+    check_positive,
+    check_whole,
+    corrected,
+    per_axis,
+    scan_of,
+    three_axes,
+)
 from fastprep.registry import kernel
 
 _ORDERS = (1, 2, 3)
-_MOST_BINS = 1024
+_MOST_BINS = 512
 
 
 def n4(
@@ -63,8 +75,8 @@ def n4(
     spline_spacing : span of the first level's splines in mm, as in ANTs, instead of ``control_points``.
     spacing : mm per voxel along the space axes; an Image has its own.
     nan : "raise", or "ignore": NaN and infinity inside the mask are left out, and stay what they are.
-    progress : called as ``progress(level, iteration, convergence)`` after each iteration, levels from 0, iterations from
-        1; what it raises ends the estimation. On a GPU it waits for each iteration.
+    progress : called as ``progress(level, iteration, convergence)`` after each iteration, levels counted from 0 and
+        iterations from 1; what it raises ends the estimation. On a GPU it waits for each iteration.
 
     Returns
     -------
@@ -101,7 +113,7 @@ def n4(
     """
     scan = scan_of(x, mask, weights, spacing)
     _check(iterations, convergence, spline_order, histogram_bins, nan)
-    _positive(bias_field_fwhm=bias_field_fwhm, wiener_noise=wiener_noise)
+    check_positive(bias_field_fwhm=bias_field_fwhm, wiener_noise=wiener_noise)
     factors = per_axis("shrink_factor", shrink_factor, scan.space, least=1)
     bases = _first_bases(scan, control_points, spline_order, spline_spacing)
     part = [b.sampled(f)[0] for b, f in zip(bases, factors, strict=True)]
@@ -144,17 +156,8 @@ def _check(iterations: Sequence[int], convergence: str, order: int, bins: int, n
     if order not in _ORDERS:
         msg = f"spline_order={order!r}: expected one of {', '.join(map(str, _ORDERS))}"
         raise ArgumentError(msg)
-    if not 2 <= bins <= _MOST_BINS:
-        msg = f"histogram_bins={bins}: expected 2 to {_MOST_BINS}"
-        raise ArgumentError(msg)
+    check_whole(histogram_bins=(bins, 2, _MOST_BINS))
     check_nan(nan)
-
-
-def _positive(**values: float) -> None:
-    for name, value in values.items():
-        if not (value > 0 and math.isfinite(value)):
-            msg = f"{name}={value}: expected a number above 0"
-            raise ArgumentError(msg)
 
 
 def _first_bases(
@@ -164,7 +167,7 @@ def _first_bases(
     if spline_spacing is None:
         counts = per_axis("control_points", control_points, scan.space, least=order + 1)
         return tuple(Splines(n, c - order, order) for n, c in zip(scan.space, counts, strict=True))
-    _positive(spline_spacing=spline_spacing)
+    check_positive(spline_spacing=spline_spacing)
     if scan.spacing is None:
         msg = f"spline_spacing={spline_spacing} mm: expected an Image, or spacing= of the array"
         raise ArgumentError(msg)

@@ -6,6 +6,7 @@ groups, and voxels counted in chunks, that do not depend on the number of thread
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,6 +54,13 @@ class Change(NamedTuple):
     high: float
     total: float
     squares: float
+
+    def relative(self, count: int) -> float:
+        """The coefficient of variation of ``exp(old - new)``."""
+        if count < 2:
+            return 0.0
+        spread = max(self.squares - self.total**2 / count, 0.0)
+        return math.sqrt(spread / (count - 1)) / (1 + self.total / count)
 
 
 def find(x: npt.NDArray[Any], mask: Any, weight: Any, label: float | None) -> Inside:
@@ -142,7 +150,15 @@ class Rows:
         def work(a: int, b: int) -> None:
             for g in range(a, b):
                 _subtract(
-                    self.low, self.start, self.logs, self.v, lattice, *table, self.bounds[g], self.bounds[g + 1], found[g]
+                    self.low,
+                    self.start,
+                    self.logs,
+                    self.v,
+                    lattice,
+                    *table,
+                    self.bounds[g],
+                    self.bounds[g + 1],
+                    found[g],
                 )
 
         run_slabs(work, len(found))

@@ -22,7 +22,7 @@ def field(
     corrected: npt.NDArray[Any] | None,
     log_field: npt.NDArray[np.float32] | None,
 ) -> None:
-    """``x / exp(field)`` into ``corrected``, and the field into ``log_field``: all (B, Z, Y, X), lattice (B, kz, ky, kx)."""
+    """``x / exp(field)`` into ``corrected``, the field into ``log_field``: (B, Z, Y, X); lattice (B, kz, ky, kx)."""
     table = separable.table(axes)
     for b, values in enumerate(lattice):
         if log_field is not None:

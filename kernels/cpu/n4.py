@@ -6,7 +6,6 @@ intensity without the field so far.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -99,7 +98,4 @@ class _Fit:
         self.range = new.low, new.high
         if self.itk:
             return self.rows.itk_change(before, lattice, self.basis)
-        n = self.rows.count
-        if n < 2:
-            return 0.0
-        return math.sqrt(max(new.squares - new.total**2 / n, 0.0) / (n - 1)) / (1 + new.total / n)
+        return new.relative(self.rows.count)

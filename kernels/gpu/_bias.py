@@ -1,10 +1,10 @@
-"""What the bias correctors share on a GPU (``bias.cuh``): their working memory, the struct ``BiasJob``, their launches."""
+"""What the bias correctors share on a GPU (``bias.cuh``): working memory, the struct ``BiasJob``, launches."""
 
 from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,8 @@ STATE = np.dtype(
         ("scale", "f8"),
     ]
 )
+#: How a residual lowers its own weight.
+LOSSES = {"none": 0, "huber": 1, "tukey": 2}
 _ANY = "P4qii"
 #: The struct `BiasJob`.
 BIAS = f"{3 * _ANY}dii3ii11P{6 * AXIS}3P3iiii"
@@ -77,12 +79,10 @@ class Work:
         self.held += [view for view in (self.weight, self.differences) if view is not None]
 
     def zeros(self, words: int, start: bytes | None = None) -> DeviceView:
-        """Memory of 8-byte words that begins as zeros, or as ``start``."""
+        """Numbers of 8 bytes that begin as zeros, or as ``start``."""
         talk = driver()
         memory = talk.upload(bytes(8 * words) if start is None else start, self.x.device, talk.stream(self.x))
-        return DeviceView(
-            memory.address, (words,), (1,), np.dtype(np.int64), self.x.device, memory, self.x.stream
-        )
+        return DeviceView(memory.address, (words,), (1,), np.dtype(np.float64), self.x.device, memory, self.x.stream)
 
     def states(self) -> npt.NDArray[Any]:
         """The states of the volumes now, waited for."""
@@ -91,15 +91,16 @@ class Work:
     def level(
         self,
         axes: Sequence[Axis],
-        weights: Sequence[npt.NDArray[np.float64]],
+        against: Sequence[Axis],
         lattice: DeviceView,
         density: DeviceView,
         *,
         residuals: bool,
         loss: int = 0,
+        weighted: bool = True,
     ) -> Level:
-        """The job of passes with these axes, residuals summed against ``weights`` in their place."""
-        return Level(self, axes, weights, lattice, density, residuals, loss)
+        """The job of passes with the field's axes, and those that weights, or ``residuals``, are summed against."""
+        return Level(self, axes, against, lattice, density, residuals, loss, weighted)
 
     def counts(self) -> npt.NDArray[np.int64]:
         """Voxels that count, and those of the mask that are not finite, (B, 2); waited for."""
@@ -124,22 +125,22 @@ class Level:
         self,
         work: Work,
         axes: Sequence[Axis],
-        weights: Sequence[npt.NDArray[np.float64]],
+        against: Sequence[Axis],
         lattice: DeviceView,
         density: DeviceView,
         residuals: bool,
         loss: int,
+        weighted: bool,
     ) -> None:
         self.work = work
-        against = [axis._replace(weight=weight) for axis, weight in zip(axes, weights, strict=True)]
         self.taps = against[0].weight.shape[1]
-        self.controls = tuple(axis.controls for axis in axes)
-        pieces = [_pieces(axis, most) for axis, most in zip(axes, _PIECES, strict=True)]
+        controls = tuple(axis.controls for axis in against)
+        pieces = [_pieces(axis, most) for axis, most in zip(against, _PIECES, strict=True)]
         counts = [len(p) // 4 for p in pieces]
         self.boxes = counts[0] * counts[1]
-        kx = self.controls[2]
+        kx = controls[2]
         self.partial = scratch(work.x, (work.many, self.boxes, self.taps**2 * kx), "float64")
-        self.points = math.prod(self.controls)
+        self.points = math.prod(controls)
         first, here = axis_tables(work.x, axes)
         second, there = axis_tables(work.x, against)
         third = tables(work.x, *(np.array(p, np.int32).tobytes() for p in pieces))
@@ -147,7 +148,7 @@ class Level:
         memory = [
             work.logs,
             work.left,
-            work.weight,
+            work.weight if weighted else None,
             work.differences,
             work.state,
             work.counted,
@@ -175,7 +176,8 @@ class Level:
         )
         self.writes = [*work.held, self.partial, lattice, density]
         self.gathered = 8 * _WARPS * self.taps * kx + 4 * (_WARPS * 2 * self.taps * 32 + 2 * work.bins)
-        self.subtracted = 8 * self.controls[1] * kx + 4 * _STRIP * kx
+        field = axes[2].controls
+        self.subtracted = 8 * axes[1].controls * field + 4 * _STRIP * field
         self.solving = work.many * -(-self.points // _WARPS)
         self.gathering = work.many * self.boxes
         self.subtracting = work.many * work.strips
@@ -194,6 +196,40 @@ class Level:
         held = (*self.tables, *kept)
         run = Launch(self.work.stem, expression, job, blocks, threads, shared, self.work.x, self.work.left, held)
         launch_alone(run, self.work.given, [*self.writes, *more])
+
+
+class Told:
+    """Tells the caller of each step as soon as its change is known, which waits for the device; or of none."""
+
+    def __init__(
+        self,
+        work: Work,
+        steps: DeviceView,
+        changes: DeviceView,
+        level: int,
+        progress: Callable[[int, int, float], None] | None,
+    ) -> None:
+        self._work, self._steps, self._changes, self._level = work, steps, changes, level
+        self._progress, self._told = progress, 0
+
+    def ended(self, step: int) -> bool:
+        """Tell of ``step``, whose change has been looked at; True when no volume goes on."""
+        if self._progress is None or step == 0:
+            return False
+        self._tell(step)
+        return bool(self._work.states()["done"].all())
+
+    def last(self) -> None:
+        """Tell of the last step, unless it was told."""
+        if self._progress is not None:
+            step = int(driver().read(self._steps)[:, self._level].max())
+            if step > self._told:
+                self._tell(step)
+
+    def _tell(self, step: int) -> None:
+        if self._progress is not None:
+            self._told = step
+            self._progress(self._level, step, float(driver().read(self._changes)[:, self._level].max()))
 
 
 def _any(view: DeviceView | None) -> list[int]:

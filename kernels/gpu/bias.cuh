@@ -196,6 +196,20 @@ __device__ __forceinline__ void count_block(const BiasJob& job) {
         if (counts[i]) atomicAdd(counted + i, uint64(counts[i]));
 }
 
+// Voxels in a bin, from the counts of `count`.
+__device__ __forceinline__ float64 bin_count(const uint64* counted, int32 bins, int32 bin) {
+    const uint64* const parts = counted + bins + 1;
+    const float64 before = bin > 0 ? float64(parts[bin - 1]) : 0.0;
+    return float64(counted[bin]) + (before - float64(parts[bin])) / FRACTION;
+}
+
+// A value of each bin into the pairs that `gather` reads.
+__device__ __forceinline__ void expect(float32* expected, int32 bins, int32 bin, float32 value) {
+    expected[2 * bin] = value;
+    if (bin > 0) expected[2 * bin - 1] = value;
+    if (bin == bins - 1) expected[2 * bin + 1] = value;
+}
+
 // How a residual lowers its own weight: 1 Huber's way, 2 Tukey's.
 __device__ __forceinline__ float32 trusted(int32 loss, float32 residual, float32 scale) {
     if (loss == 1) {
@@ -379,4 +393,33 @@ __device__ __forceinline__ float64 change_of(const BiasJob& job, int32 b) {
     }
     __syncthreads();
     return change;
+}
+
+// Whether the last step was the last one, noted with its change; all threads of the volume's block.
+__device__ __forceinline__ bool has_ended(State& state, float64 change, float64 threshold, int32* steps,
+                                          float64* changes, int64 at) {
+    if (threadIdx.x == 0) {
+        steps[at] = state.step;
+        changes[at] = change;
+    }
+    if (change > threshold) return false;
+    __syncthreads();
+    if (threadIdx.x == 0) state.done = 1;
+    return true;
+}
+
+// A step begins: the bins of what is left, whose range starts anew; the step between bins, 0 where all are alike.
+__device__ __forceinline__ float64 begin_step(State& state, int32 bins, float32& low) {
+    low = of_key(state.low);
+    const float32 high = of_key(state.high);
+    const float64 slope = low < high ? (float64(high) - float64(low)) / (bins - 1) : 0;
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        state.step += 1;
+        state.origin = low;
+        state.slope = float32(slope);
+        state.low = 0xffffffffu;
+        state.high = 0;
+    }
+    return slope;
 }

@@ -24,7 +24,7 @@ def field(
     corrected: DeviceView | None,
     log_field: DeviceView | None,
 ) -> None:
-    """``x / exp(field)`` into ``corrected``, and the field into ``log_field``: all (B, Z, Y, X), lattice (B, kz, ky, kx)."""
+    """``x / exp(field)`` into ``corrected``, the field into ``log_field``: (B, Z, Y, X); lattice (B, kz, ky, kx)."""
     outs = [view for view in (corrected, log_field) if view is not None]
     shape = outs[0].shape
     table, described = axis_tables(outs[0], axes)

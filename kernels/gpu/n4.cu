@@ -37,7 +37,7 @@ solve(const __grid_constant__ N4Job job) {
     const BiasJob& bias = job.bias;
     const int32 points = bias.against[0].controls * bias.against[1].controls * bias.against[2].controls;
     const int32 blocks = (points + BIAS_WARPS - 1) / BIAS_WARPS, b = blockIdx.x / blocks;
-    const int32 point = blockIdx.x % blocks * BIAS_WARPS + threadIdx.x / 32;
+    const int32 point = int32(blockIdx.x) % blocks * BIAS_WARPS + int32(threadIdx.x) / 32;
     if (bias.state[b].done || point >= points) return;
     const float64 sum = point_sum<TAPS>(bias, b, point);
     if (threadIdx.x % 32 != 0) return;
@@ -82,40 +82,18 @@ sharpen(const __grid_constant__ N4Job job) {
     if (state.done) return;
     if (state.step > 0) {
         const float64 change = job.itk ? state.change : change_of(bias, b);
-        const int64 at = int64(b) * job.levels + job.level;
-        if (threadIdx.x == 0) {
-            job.steps[at] = state.step;
-            job.changes[at] = change;
-        }
-        if (change <= job.threshold) {
-            __syncthreads();
-            if (threadIdx.x == 0) state.done = 1;
-            return;
-        }
+        if (has_ended(state, change, job.threshold, job.steps, job.changes, int64(b) * job.levels + job.level)) return;
     }
-    const float32 low = of_key(state.low), high = of_key(state.high);
-    const float64 slope = low < high ? (float64(high) - float64(low)) / (bins - 1) : 0;
-    __syncthreads();
-    if (threadIdx.x == 0) {
-        state.step += 1;
-        state.origin = low;
-        state.slope = float32(slope);
-        state.low = 0xffffffffu;
-        state.high = 0;
-    }
+    float32 low;
+    const float64 slope = begin_step(state, bins, low);
     if (!(slope > 0)) return;
     Complex *one = memory, *other = memory + size;
     float64* const blur = reinterpret_cast<float64*>(memory + 2 * size);
     uint64* const counts = bias.counted + int64(b) * 2 * (bins + 1);
-    uint64* const parts = counts + bins + 1;
     const float64 width = job.fwhm / slope, height = 2 * sqrt(0.6931471805599453 / 3.141592653589793) / width;
     for (int32 i = threadIdx.x; i < size; i += SHARPEN_THREADS) {
         const int32 bin = i - start, far = i < size - i ? i : size - i;
-        float64 counted = 0;
-        if (bin >= 0 && bin < bins) {
-            const float64 before = bin > 0 ? float64(parts[bin - 1]) : 0.0;
-            counted = float64(counts[bin]) + (before - float64(parts[bin])) / FRACTION;
-        }
+        const float64 counted = bin >= 0 && bin < bins ? bin_count(counts, bins, bin) : 0.0;
         one[i] = {counted, height * exp(-4 * 0.6931471805599453 * far * far / (width * width))};
     }
     const Complex* const twiddle = reinterpret_cast<const Complex*>(job.twiddle);
@@ -149,10 +127,7 @@ sharpen(const __grid_constant__ N4Job job) {
     float32* const expected = bias.expected + int64(b) * 2 * bins;
     for (int32 i = threadIdx.x; i < bins; i += SHARPEN_THREADS) {
         const Complex z = found[start + i];
-        const float32 value = z.im != 0 ? float32(z.re / z.im) : 0.0f;
-        expected[2 * i] = value;
-        if (i > 0) expected[2 * i - 1] = value;
-        if (i == bins - 1) expected[2 * i + 1] = value;
+        expect(expected, bins, i, z.im != 0 ? float32(z.re / z.im) : 0.0f);
     }
 }
 
@@ -197,11 +172,7 @@ end_level(const __grid_constant__ N4Job job) {
     State& state = bias.state[b];
     if (!state.done) {
         const float64 change = job.itk ? state.change : change_of(bias, b);
-        const int64 at = int64(b) * job.levels + job.level;
-        if (threadIdx.x == 0) {
-            job.steps[at] = state.step;
-            job.changes[at] = change;
-        }
+        has_ended(state, change, job.threshold, job.steps, job.changes, int64(b) * job.levels + job.level);
     }
     __syncthreads();
     if (threadIdx.x == 0) {

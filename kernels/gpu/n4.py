@@ -11,9 +11,8 @@ import numpy.typing as npt
 
 from fastprep.core.device_view import DeviceView
 from fastprep.core.lattice import Axis
-from fastprep.kernels.gpu._bias import Level, Work
 from fastprep.kernels.gpu._bias import THREADS as THREADS
-from fastprep.kernels.gpu._compile import driver
+from fastprep.kernels.gpu._bias import Level, Told, Work
 from fastprep.kernels.gpu._launch import scratch, tables
 from fastprep.kernels.gpu._types import job
 
@@ -78,40 +77,37 @@ def n4(
             itk,
             0,
         )
-        squares = [axis.weight**2 for axis in axes]
-        cubes = [axis.weight**3 / s.sum(axis=1, keepdims=True) for axis, s in zip(axes, squares, strict=True)]
+        squares = [axis._replace(weight=axis.weight**2) for axis in axes]
+        cubes = [
+            a._replace(weight=a.weight**3 / s.weight.sum(axis=1, keepdims=True))
+            for a, s in zip(axes, squares, strict=True)
+        ]
         density = scratch(x, (many, *(axis.controls for axis in axes)), "float64")
         weigh = work.level(axes, squares, lattice, density, residuals=False)
         fit = work.level(axes, cubes, lattice, density, residuals=True)
         touched, kept = [steps, changes, bigger], [twiddle, *([] if turned is None else [turned])]
 
         def launch(level: Level, name: str, blocks: int, shared: int = 0, threads: int = THREADS) -> None:
-            level.launch(name, level.packed + rest, blocks, shared, threads, touched, kept)  # noqa: B023
+            level.launch(name, level.packed + rest, blocks, shared, threads, touched, kept)
 
         if number == 0:
             launch(weigh, "collect", work.collecting)
             counted(work.counts())
         launch(weigh, f"gather<{weigh.taps}>", weigh.gathering, weigh.gathered)
         launch(weigh, f"solve<{weigh.taps}>", weigh.solving)
-        told = 0
+        told = Told(work, steps, changes, number, progress)
         for step in range(iterations[number]):
             launch(fit, "count", work.counting, 8 * (bins + 1))
             launch(fit, "sharpen", many, 40 * size)
-            if progress is not None and step:
-                told = step
-                progress(number, step, float(driver().read(changes)[:, number].max()))
-                if work.states()["done"].all():
-                    break
+            if told.ended(step):
+                break
             launch(fit, f"gather<{fit.taps}>", fit.gathering, fit.gathered)
             launch(fit, f"solve<{fit.taps}>", fit.solving)
             launch(fit, f"subtract<{fit.taps}>", fit.subtracting, fit.subtracted)
             if itk:
                 launch(fit, "running_change", many, threads=32)
         launch(fit, "end_level", many)
-        if progress is not None:
-            last = int(driver().read(steps)[:, number].max())
-            if last > told:
-                progress(number, last, float(driver().read(changes)[:, number].max()))
+        told.last()
         lattice = bigger
     return lattice.with_shape((many, *(axis.controls for axis in levels[-1]))), steps, changes
 

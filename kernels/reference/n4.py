@@ -101,7 +101,7 @@ def _residual(v: _Array, fwhm: float, noise: float, bins: int) -> _Array:
 
 
 def sharpened(counts: _Array, low: float, slope: float, fwhm: float, noise: float) -> _Array:
-    """The expected true log intensity of each bin (Sled et al. 1998): a Wiener deconvolution by the field's Gaussian."""
+    """The expected true log intensity of each bin (Sled et al. 1998), by a Wiener deconvolution."""
     bins = counts.size
     size = 2 ** (math.ceil(math.log2(bins)) + 1)
     start = (size - bins) // 2
