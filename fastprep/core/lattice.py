@@ -17,6 +17,8 @@ _Array = npt.NDArray[np.float64]
 
 #: A voxel this close to the end of the last span is in it: ITK's tolerance, in voxels.
 _END = 1e-3
+#: Nodes of a smoothed image per standard deviation, and standard deviations a Gaussian is long.
+_NODES, _REACH = 3, 4
 
 
 class Axis(NamedTuple):
@@ -110,6 +112,41 @@ class Legendre:
             return idle_axis(at.size, self.order + 1)
         scaled = np.clip(2 * at / (self.n - 1) - 1, -1, 1)
         return Axis(np.zeros(at.size, np.int32), np.polynomial.legendre.legvander(scaled, self.order), self.order + 1)
+
+
+class Nodes(NamedTuple):
+    """Splines along an axis, and for each of their nodes, one more at each end, the voxels around it.
+
+    ``index`` and ``weight`` (taps, nodes): weights of a Gaussian, 0 beyond the image; they do not sum to one.
+    """
+
+    basis: Splines
+    index: npt.NDArray[np.int64]  # type: ignore[assignment]  # hides tuple.index, which nobody asks for
+    weight: _Array
+
+
+def gaussian_nodes(n: int, sigma: float) -> Nodes:
+    """Nodes a third of ``sigma`` voxels apart, fine enough for cubic splines to follow what it has smoothed."""
+    spans = max(1, math.ceil((n - 1) / max(sigma / _NODES, 1.0)))
+    at = np.arange(-2, spans + 3) * ((n - 1) / spans)
+    radius = int(_REACH * sigma + 0.5)
+    index = np.floor(at).astype(np.int64) + np.arange(-radius, radius + 2)[:, None]
+    weight = np.exp(-0.5 * ((index - at) / sigma) ** 2)
+    weight[(index < 0) | (index >= n) | (np.abs(index - at) > _REACH * sigma)] = 0
+    used = weight.any(axis=1)
+    return Nodes(Splines(n, spans), np.clip(index, 0, n - 1)[used], weight[used])
+
+
+def reach(axis: Axis) -> tuple[npt.NDArray[np.int64], _Array]:
+    """For each control value of an axis the voxels that depend on it: index and weight (taps, controls)."""
+    matrix = axis.dense()
+    used = matrix != 0
+    first = np.where(used.any(axis=0), used.argmax(axis=0), 0)
+    last = len(matrix) - np.where(used.any(axis=0), used[::-1].argmax(axis=0), len(matrix) - 1)
+    index = first + np.arange(int((last - first).max()))[:, None]
+    inside = index < len(matrix)
+    index = np.minimum(index, len(matrix) - 1)
+    return index, np.where(inside, np.take_along_axis(matrix, index, axis=0), 0)
 
 
 def products(order: int) -> _Array:

@@ -65,9 +65,7 @@ class Change(NamedTuple):
 
 def find(x: npt.NDArray[Any], mask: Any, weight: Any, label: float | None) -> Inside:
     """The voxels of the mask, of weight above 0, and finite; those that are not finite are counted."""
-    marks = None if mask is None else (mask != 0 if label is None else mask == label)
-    if weight is not None:
-        marks = weight > 0 if marks is None else marks & (weight > 0)
+    marks = marked(mask, weight, label)
     low, high = np.zeros(x.shape[:2], np.int64), np.zeros(x.shape[:2], np.int64)
     found = np.zeros((x.shape[0], 2), np.int64)
     flat, first, _, sz, sy, sx = source(x[None])
@@ -78,6 +76,14 @@ def find(x: npt.NDArray[Any], mask: Any, weight: Any, label: float | None) -> In
 
     run_slabs(work, x.shape[0])
     return Inside(marks, low, high, *found.sum(axis=0).tolist())
+
+
+def marked(mask: Any, weight: Any, label: float | None) -> npt.NDArray[np.bool_] | None:
+    """Where the mask is the label, or not zero, and the weight above 0; None for everywhere."""
+    marks = None if mask is None else (mask != 0 if label is None else mask == label)
+    if weight is not None:
+        marks = weight > 0 if marks is None else marks & (weight > 0)
+    return marks
 
 
 class Rows:

@@ -15,7 +15,7 @@ CHUNK = 4096
 _EVERYWHERE = np.ones((1, 1, 1), np.uint8)
 
 
-def strided(x: npt.NDArray[Any], mask: npt.NDArray[Any] | None) -> tuple[Any, ...]:
+def strided(x: npt.NDArray[Any], mask: npt.NDArray[Any] | None) -> tuple[Any, Any, bool, int, int]:
     """What `load` reads ``x`` (Z, Y, X) and its mask by."""
     flat, start, _, *steps = source(x[None])
     marks = source((_EVERYWHERE if mask is None else mask)[None])
@@ -24,7 +24,7 @@ def strided(x: npt.NDArray[Any], mask: npt.NDArray[Any] | None) -> tuple[Any, ..
 
 @jit
 def load(x: Any, mask: Any, masked: bool, ny: int, nx: int, first: int, last: int, values: Any) -> int:
-    """Put voxels ``first <= i < last`` into ``values``, NaN where they are outside or not finite; how many are inside."""
+    """Voxels ``first <= i < last`` into ``values``, NaN where outside or not finite; how many are inside."""
     flat, start, sz, sy, sx = x
     marks, origin, mz, my, mx = mask
     inside = last - first

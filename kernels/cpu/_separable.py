@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from fastprep.core.lattice import Axis
-from fastprep.kernels.cpu._numba import fma, inline, jit
+from fastprep.kernels.cpu._numba import fma, jit
 
 
 class Table(NamedTuple):

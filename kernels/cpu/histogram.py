@@ -29,7 +29,8 @@ def histogram(
         found.append(counts)
 
     run_slabs(slab, -(-x.size // CHUNK))
-    return np.sum(found, axis=0, dtype=np.uint64)
+    total: npt.NDArray[np.uint64] = np.sum(found, axis=0, dtype=np.uint64)
+    return total
 
 
 @jit

@@ -41,9 +41,17 @@ STATE = np.dtype(
 )
 #: How a residual lowers its own weight.
 LOSSES = {"none": 0, "huber": 1, "tukey": 2}
-_ANY = "P4qii"
+#: The struct `Any`.
+ANY = "P4qii"
 #: The struct `BiasJob`.
-BIAS = f"{3 * _ANY}dii3ii11P{6 * AXIS}3P3iiii"
+BIAS = f"{3 * ANY}dii3ii11P{6 * AXIS}3P3iiii"
+
+
+def zeros(x: DeviceView, words: int, start: bytes | None = None) -> DeviceView:
+    """Numbers of 8 bytes beside an array that begin as zeros, or as ``start``."""
+    talk = driver()
+    memory = talk.upload(bytes(8 * words) if start is None else start, x.device, talk.stream(x))
+    return DeviceView(memory.address, (words,), (1,), np.dtype(np.float64), x.device, memory, x.stream)
 
 
 class Work:
@@ -62,7 +70,7 @@ class Work:
     ) -> None:
         self.stem, self.x, self.bins, self.label = stem, x, bins, label
         self.given = [view for view in (x, mask, weights) if view is not None]
-        self.scan = [*_any(x), *_any(mask), *_any(weights)]
+        self.scan = [*any_array(x), *any_array(mask), *any_array(weights)]
         self.many, self.shape = x.shape[0], x.shape[1:]
         self.voxels = math.prod(self.shape)
         self.logs, self.left = scratch(x, x.shape, "float32"), scratch(x, x.shape, "float32")
@@ -70,19 +78,13 @@ class Work:
         self.differences = scratch(x, x.shape, "float32") if differences else None
         start = np.zeros(self.many, STATE)
         start["low"] = 0xFFFFFFFF
-        self.state = self.zeros(STATE.itemsize * self.many // 8, start.tobytes())
-        self.counted = self.zeros(2 * (bins + 1) * self.many)
+        self.state = zeros(x, STATE.itemsize * self.many // 8, start.tobytes())
+        self.counted = zeros(x, 2 * (bins + 1) * self.many)
         self.expected = scratch(x, (self.many, bins, 2), "float32")
         self.strips = self.shape[0] * -(-self.shape[1] // _STRIP)
         self.moved = scratch(x, (self.many, self.strips, 2), "float64")
         self.held = [self.logs, self.left, self.state, self.counted, self.expected, self.moved]
         self.held += [view for view in (self.weight, self.differences) if view is not None]
-
-    def zeros(self, words: int, start: bytes | None = None) -> DeviceView:
-        """Numbers of 8 bytes that begin as zeros, or as ``start``."""
-        talk = driver()
-        memory = talk.upload(bytes(8 * words) if start is None else start, self.x.device, talk.stream(self.x))
-        return DeviceView(memory.address, (words,), (1,), np.dtype(np.float64), self.x.device, memory, self.x.stream)
 
     def states(self) -> npt.NDArray[Any]:
         """The states of the volumes now, waited for."""
@@ -232,7 +234,8 @@ class Told:
             self._progress(self._level, step, float(driver().read(self._changes)[:, self._level].max()))
 
 
-def _any(view: DeviceView | None) -> list[int]:
+def any_array(view: DeviceView | None) -> list[int]:
+    """The numbers of a struct `Any`."""
     if view is None:
         return [0] * 7
     name = "uint8" if view.dtype.kind == "b" else view.dtype.name

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from fastprep.core.device_view import DeviceView
 from fastprep.core.lattice import Axis
 from fastprep.kernels.gpu._bias import THREADS as THREADS
-from fastprep.kernels.gpu._bias import Level, Told, Work
+from fastprep.kernels.gpu._bias import Level, Told, Work, zeros
 from fastprep.kernels.gpu._launch import scratch, tables
 from fastprep.kernels.gpu._types import job
 
@@ -55,7 +55,7 @@ def n4(
     many, size = x.shape[0], 2 ** (math.ceil(math.log2(bins)) + 1)
     steps, changes = scratch(x, (many, len(levels)), "int32"), scratch(x, (many, len(levels)), "float64")
     twiddle = tables(x, _twiddle(size))
-    lattice = work.zeros(many * math.prod(axis.controls for axis in levels[0]))
+    lattice = zeros(x, many * math.prod(axis.controls for axis in levels[0]))
     for number, axes in enumerate(levels):
         grown = growth[number] if number < len(growth) else ()
         shape = tuple(len(matrix) for matrix in grown) or (0, 0, 0)

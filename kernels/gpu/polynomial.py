@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from fastprep.core.device_view import DeviceView
 from fastprep.core.lattice import Axis, products, terms
-from fastprep.kernels.gpu._bias import LOSSES, Level, Told, Work
+from fastprep.kernels.gpu._bias import LOSSES, Level, Told, Work, zeros
 from fastprep.kernels.gpu._bias import THREADS as THREADS
 from fastprep.kernels.gpu._launch import scratch, tables
 from fastprep.kernels.gpu._types import job
@@ -55,7 +55,7 @@ def polynomial(
     share, sums = scratch(x, (many, *shape), "float64"), scratch(x, (many, *shape), "float64")
     moments = scratch(x, (many, *double), "float64")
     table = tables(x, products(order).tobytes(), degrees.tobytes())
-    lattice = work.zeros(many * int(np.prod(shape))).with_shape((many, *shape))
+    lattice = zeros(x, many * int(np.prod(shape))).with_shape((many, *shape))
     rest = _REST.pack(
         threshold,
         tuning,
