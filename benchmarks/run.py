@@ -3,6 +3,7 @@
 python benchmarks/run.py                      everything
 python benchmarks/run.py ramp resample        some
 python benchmarks/run.py --render FILE.json   only the README, from an earlier run
+python benchmarks/run.py --quality            how well the bias correctors do on a phantom, instead of how fast
 
 python benchmarks/run.py --device cuda                       the GPU jobs, on the GPU that is here
 python benchmarks/run.py --device cuda --only linear cubic   some; --output FILE.json keeps the others of that file
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("--no-probe", action="store_true", help="no fresh processes: no cold start, no peak memory")
     parser.add_argument("--no-readme", action="store_true", help="leave the README as it is")
     parser.add_argument("--render", type=Path, metavar="JSON", help="render an earlier run, measure nothing")
+    parser.add_argument("--quality", action="store_true", help="judge the bias correctors, time nothing")
     cuda = parser.add_argument_group("with --device cuda")
     cuda.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     cuda.add_argument("--only", nargs="+", default=[], metavar="JOB", help="measure these jobs alone")
@@ -56,14 +58,20 @@ def main() -> None:
         if results.get("device") == "cuda":
             publish_cuda(results, readme=not options.no_readme)
             return
+        if results.get("quality") == "bias":
+            publish_quality(results, readme=not options.no_readme)
+            return
+    elif options.quality:
+        quality = importlib.import_module("quality_bias")
+        results = quality.run(threads=options.threads)
+        write(results, "-quality-bias")
+        publish_quality(results, readme=not options.no_readme)
+        return
     else:
         chosen = options.benches or list(BENCHES)
         repeats, budget = options.repeats or 15, options.budget or 60.0
         results = run(chosen, options.threads, repeats, budget, probe=not options.no_probe)
-        path = HERE / "results" / f"{_slug(results['machine'])}.json"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(results, indent=1) + "\n")
-        print(f"wrote {path.relative_to(h.ROOT)}")
+        write(results)
     table = render(results)
     print(table)
     if not options.no_readme:
@@ -90,6 +98,23 @@ def publish_cuda(results: dict[str, Any], *, readme: bool) -> None:
     print(tables)
     if readme and cuda.is_publishable(results):
         replace_block(h.ROOT / "README.md", tables, cuda.BEGIN, cuda.END)
+
+
+def publish_quality(results: dict[str, Any], *, readme: bool) -> None:
+    """Print the quality table, and put it into the README."""
+    quality = importlib.import_module("quality_bias")
+    table = quality.render(results)
+    print(table)
+    if readme:
+        replace_block(h.ROOT / "README.md", table, quality.BEGIN, quality.END)
+
+
+def write(results: dict[str, Any], what: str = "") -> None:
+    """Keep a result under the machine and the date."""
+    path = HERE / "results" / f"{_slug(results['machine'])}{what}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(results, indent=1) + "\n")
+    print(f"wrote {path.relative_to(h.ROOT)}")
 
 
 def run(benches: list[str], threads: int, repeats: int, budget_s: float, *, probe: bool) -> dict[str, Any]:

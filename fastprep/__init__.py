@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from fastprep.ops.deskew import deskew
     from fastprep.ops.flip import flip
     from fastprep.ops.foreground_mask import foreground_mask
+    from fastprep.ops.gaussian_bias import gaussian_bias
+    from fastprep.ops.homomorphic_bias import homomorphic_bias
     from fastprep.ops.invert import invert
     from fastprep.ops.multi_window import multi_window
     from fastprep.ops.n4 import n4
     from fastprep.ops.otsu import otsu
+    from fastprep.ops.polynomial_bias import polynomial_bias
     from fastprep.ops.reorient import reorient
     from fastprep.ops.resample import resample
     from fastprep.ops.resample_to import resample_to
@@ -50,11 +53,14 @@ __all__ = [
     "deskew",
     "flip",
     "foreground_mask",
+    "gaussian_bias",
+    "homomorphic_bias",
     "invert",
     "load",
     "multi_window",
     "n4",
     "otsu",
+    "polynomial_bias",
     "reorient",
     "resample",
     "resample_to",
@@ -80,10 +86,13 @@ _HOME = {
     "deskew": "ops.deskew",
     "flip": "ops.flip",
     "foreground_mask": "ops.foreground_mask",
+    "gaussian_bias": "ops.gaussian_bias",
+    "homomorphic_bias": "ops.homomorphic_bias",
     "invert": "ops.invert",
     "load": "io",
     "multi_window": "ops.multi_window",
     "n4": "ops.n4",
+    "polynomial_bias": "ops.polynomial_bias",
     "otsu": "ops.otsu",
     "reorient": "ops.reorient",
     "resample": "ops.resample",

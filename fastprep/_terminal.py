@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fastprep.cohort.bias import Corrected
     from fastprep.cohort.runner import Outcome, Summary
 
 _MOST_SHOWN = 5
@@ -38,6 +39,38 @@ def progress(total: int) -> Iterator[Callable[[Outcome], None]]:
             bar.update(task, advance=1, rate=rate, description=f"{outcome.case.id}: {outcome.status}")
 
         yield show
+
+
+@contextmanager
+def field_progress(most: Sequence[int]) -> Iterator[Callable[[int, int, float], None]]:
+    """A bar over the iterations of all levels, with the last change of the field; a level that ends early is done."""
+    if not sys.stderr.isatty() or not most:
+        yield lambda *_: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=sum(most))
+
+        def show(level: int, iteration: int, convergence: float) -> None:
+            text = f"level {level + 1}/{len(most)}, iteration {iteration}, change {convergence:.2g}"
+            bar.update(task, completed=sum(most[:level]) + iteration, description=text)
+
+        yield show
+
+
+def bias_text(found: Corrected) -> str:
+    """One line: what was found, and what it did to the scan."""
+    record, field = found.record, found.record["field"]
+    steps = f" {'+'.join(map(str, record['iterations']))} iterations," if record["iterations"] else ""
+    cv = record["cv"]
+    return (
+        f"{found.id}: {'unchanged, ' if found.is_old else ''}{record['method']},{steps}"
+        f" field {field['min']:.3g} to {field['max']:.3g} (CV {field['cv']:.3f}) inside the mask,"
+        f" CV of the scan {cv['before']:.3f} -> {cv['after']:.3f}"
+    )
 
 
 def summary_text(summary: Summary, peak_bytes: int) -> str:

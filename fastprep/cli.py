@@ -18,7 +18,7 @@ except ImportError:  # a plain `pip install fastprep`, for its functions alone
     sys.exit("error: the command line needs click: pip install 'fastprep[scans]'")
 
 import fastprep
-from fastprep._terminal import failures_text, mib, progress, summary_text, table
+from fastprep._terminal import bias_text, failures_text, field_progress, mib, progress, summary_text, table
 from fastprep.core.errors import FastprepError
 
 if TYPE_CHECKING:
@@ -140,6 +140,72 @@ def plan(pipeline: str, path: Path, irregular: Any, labels: Sequence[str]) -> in
             failed = 1
             click.echo(f"error: {_words(error)}", err=True)
     return failed
+
+
+def _counts(_context: object, _option: object, text: str | None) -> tuple[int, ...] | None:
+    """The numbers of "50,50,50,50"."""
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        msg = f"{text!r}: expected whole numbers, one per level, as 50,50,50,50"
+        raise click.BadParameter(msg) from error
+
+
+@cli.command()
+@click.argument("scan", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the results.")
+@click.option("--method", default="n4", show_default=True, help="n4, polynomial, homomorphic or gaussian.")
+@click.option(
+    "--mask", default="otsu", show_default=True, metavar="PATH", help="Where tissue is; otsu, or none: all voxels."
+)
+@click.option("--shrink", type=click.IntRange(1), help="n4: fit to every Nth voxel of each axis.  [n4: 4]")
+@click.option(
+    "--iterations",
+    callback=_counts,
+    metavar="N,N,...",
+    help="n4, polynomial: at most, for each level.  [n4: 50,50,50,50]",
+)
+@click.option("--threshold", type=float, help="n4, polynomial: change that ends a level.  [n4: 0.001]")
+@click.option("--spline-spacing", type=float, metavar="MM", help="n4: first span of the splines.")
+@click.option("--sigma", type=float, metavar="MM", help="homomorphic, gaussian: width of the blur.")
+@click.option("--order", type=int, help="polynomial: highest degree.")
+@click.option("--threads", type=click.IntRange(1), help="[default: every core]")
+@_IRREGULAR
+@click.option("--overwrite", is_flag=True, help="Do again what is done already.")
+def bias(
+    scan: Path,
+    output: Path,
+    method: str,
+    mask: str,
+    threads: int | None,
+    irregular: Any,
+    overwrite: bool,
+    **options: Any,
+) -> int:
+    """Remove the bias field of the MR image SCAN; write volume, field, picture and record."""
+    from fastprep.cohort.bias import BiasSettings, correct_bias
+    from fastprep.cohort.work import Cancelled
+    from fastprep.core.threads import set_num_threads
+
+    given = {name: value for name, value in options.items() if value is not None}
+    settings = BiasSettings(output, method, mask, given, irregular, overwrite)
+    set_num_threads(threads)
+    with _stopped_by_signals() as (stop, signals), field_progress(settings.most_iterations()) as show:
+
+        def check() -> None:
+            if stop.is_set():
+                raise Cancelled
+
+        try:
+            found = correct_bias(scan, settings, check=check, progress=show)
+        except Cancelled:
+            return 128 + signals[0]
+    for text in found.record["warnings"]:
+        click.echo(f"warning: {text}", err=True)
+    click.echo(bias_text(found))
+    return 0
 
 
 @cli.command()

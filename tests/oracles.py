@@ -420,3 +420,29 @@ def dicom_window(
     out = np.asarray(pixels.apply_windowing(np.asarray(array), ds), dtype=np.float64)
     low, high = out_range
     return out / 65535 * (high - low) + low
+
+
+def sitk_n4(
+    x: Array,
+    mask: Array | None = None,
+    *,
+    iterations: Sequence[int],
+    threshold: float = 0.0,
+    control_points: Sequence[int] = (4, 4, 4),
+    order: int = 3,
+    full: Array | None = None,
+) -> tuple[Array, tuple[Array, ...]]:
+    """ITK's corrected image and log field; ``full`` is the image of full resolution that ``x`` was shrunk from."""
+    sitk = peer("SimpleITK")
+    n4 = sitk.N4BiasFieldCorrectionImageFilter()
+    n4.SetMaximumNumberOfIterations(list(iterations))
+    n4.SetConvergenceThreshold(threshold)
+    n4.SetNumberOfControlPoints(list(control_points)[::-1][-x.ndim :])
+    n4.SetSplineOrder(order)
+    image = sitk.GetImageFromArray(np.ascontiguousarray(x, np.float32))
+    given = [image]
+    if mask is not None:
+        given.append(sitk.GetImageFromArray(np.ascontiguousarray(mask).astype(np.uint8)))
+    corrected = sitk.GetArrayFromImage(n4.Execute(*given))
+    on = image if full is None else sitk.GetImageFromArray(np.ascontiguousarray(full, np.float32))
+    return corrected, sitk.GetArrayFromImage(n4.GetLogBiasFieldAsImage(on))

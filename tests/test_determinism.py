@@ -39,6 +39,8 @@ CALLS = {
     "warp linear": lambda: fp.warp(SMALL, MATRIX, (13, 22, 31)),
     "warp long rows": lambda: fp.warp(FLAT, LONG, (5, 90, 300)),
     "warp cubic": lambda: fp.warp(SMALL, MATRIX, (13, 22, 31), order="cubic"),
+    "zscore": lambda: fp.zscore(FLAT, mask=FLAT > 0),
+    "foreground_mask": lambda: fp.foreground_mask(FLAT),
     "bounds": lambda: kernel("bounds", LABELS)(LABELS[0] > 3),
 }
 

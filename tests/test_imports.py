@@ -15,7 +15,7 @@ import pytest
 import fastprep
 
 ROOT = Path(__file__).resolve().parents[1]
-HEAVY = ("numba", "llvmlite", "cupy", "torch", "jax", "scipy", "nibabel", "pydicom", "dask")
+HEAVY = ("numba", "llvmlite", "cupy", "torch", "jax", "scipy", "nibabel", "pydicom", "dask", "matplotlib")
 
 #: What each folder must not import, anywhere in it: names and everything below them.
 FORBIDDEN = {
@@ -23,10 +23,10 @@ FORBIDDEN = {
     "fastprep/ops": {*HEAVY, "fastprep.io", "fastprep.pipeline", "fastprep.cohort", "fastprep.loader", "fastprep.qc"},
     "fastprep/registry.py": {*HEAVY, "fastprep.ops", "fastprep.io", "fastprep.pipeline"},
     "fastprep/io": {"fastprep.ops", "fastprep.registry", "fastprep.pipeline", "fastprep.cohort", "fastprep.loader"},
-    "fastprep/pipeline": {"fastprep.cohort", "fastprep.loader", "fastprep.cli"},
+    "fastprep/pipeline": {"fastprep.cohort", "fastprep.loader", "fastprep.cli", "fastprep.qc"},
     "fastprep/cohort": {"fastprep.cli", "fastprep.loader"},
     "fastprep/loader": {"fastprep.cli", "fastprep.cohort"},
-    "fastprep/qc": {"fastprep.cli"},
+    "fastprep/qc": {"fastprep.cli", "fastprep.cohort", "fastprep.loader", "fastprep.pipeline", "matplotlib"},
     "kernels/reference": {"numba", "llvmlite", "cupy", "torch", "fastprep.kernels.cpu", "fastprep.kernels.gpu"},
     "kernels/cpu": {"cupy", "torch", "scipy", "fastprep.kernels.reference", "fastprep.kernels.gpu"},
     "kernels/gpu": {"numba", "scipy", "torch", "fastprep.kernels.reference", "fastprep.kernels.cpu"},

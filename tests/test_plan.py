@@ -346,8 +346,8 @@ def tilted_grid() -> fp.Grid:
 
 @pytest.mark.parametrize("turn", [0.0, 0.05, -0.3])
 @pytest.mark.parametrize("shape", [(148, 512, 512), (60, 512, 512), (700, 512, 512), (288, 320, 320)])
-@pytest.mark.parametrize("name", presets())
-def test_presets_are_one_pass(name, shape, turn):
+@pytest.mark.parametrize("name", [name for name in presets() if name.startswith("ct-")])
+def test_ct_presets_are_one_pass(name, shape, turn):
     for kind, rescale in (("scalar", Ramp(1, -1024)), ("scalar", Ramp()), ("label", Ramp())):
         plan = Pipeline.load(name).plan(ct_grid(shape, turn), kind=kind, rescale=rescale)
         assert len(plan.passes) == 1, str(plan)

@@ -26,12 +26,13 @@ from fastprep.core.ramp import Ramp
 from fastprep.core.threads import set_num_threads
 from fastprep.io import load, save
 from fastprep.pipeline import Pipeline
+from fastprep.pipeline.run import Run
 from fastprep.pipeline.sidecar import sidecar, to_json
 from fastprep.pipeline.statistics import statistics, unclipped
 
 KEYS = [
-    "format", "sources", "scan", "pipeline", "pipeline_sha256", "plan", "grid", "shape", "dtype", "kind", "fill",
-    "intensity", "warnings", "seconds", "threads", "device", "versions",
+    "format", "sources", "scan", "pipeline", "pipeline_sha256", "plan", "barriers", "grid", "shape", "dtype", "kind",
+    "fill", "intensity", "warnings", "seconds", "threads", "device", "versions",
 ]  # fmt: skip
 
 
@@ -290,6 +291,7 @@ def test_json_has_no_nan_whatever_is_put_in() -> None:
     record = sidecar(
         pipeline=pipeline,
         plan=pipeline.plan_for(image),
+        run=Run(),
         before=image,
         after=image,
         sources=[],

@@ -6,10 +6,9 @@ import math
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from fastprep.io._extras import require
 from fastprep.io.describe import Description
+from fastprep.pipeline.passes import Barrier
 from fastprep.pipeline.plan import Plan
 
 #: On top of the arrays: buffers of codecs, one plane per thread, the allocator's own.
@@ -20,16 +19,18 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def needed(scan: Description, plan: Plan) -> int:
-    """Bytes at the case's peak: the input, and around each pass what it reads and what it writes."""
+    """Bytes at the case's peak: the input, around each pass what it reads and writes, and what a barrier adds."""
     leading = math.prod(scan.shape) // math.prod(scan.grid.shape)
     held = scan.nbytes
-    before, peak, channels, dtype = 0, held, 1, scan.dtype
+    before, peak, dtype = 0, held, scan.dtype
     for step in plan.passes:
-        channels = max(channels, len(step.post)) if step.channels else channels
-        dtype = np.dtype(step.dtype) if step.dtype else _float_for(dtype)
-        after = leading * channels * math.prod(step.grid.shape) * dtype.itemsize
-        peak = max(peak, held + before + after)
+        dtype = step.written(dtype)
+        after = leading * step.made * math.prod(step.grid.shape) * dtype.itemsize
+        # What a gather keeps between is within the overhead; a bias field is not.
+        between = step.between(leading) if isinstance(step, Barrier) else 0
+        peak = max(peak, held + before + after + between)
         before = after
+        leading *= step.made
     return int(peak * _OVERHEAD)
 
 
@@ -47,10 +48,6 @@ def peak_rss() -> int:
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _float_for(dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
-    return dtype if dtype.kind == "f" else np.dtype(np.float32)
 
 
 def _cgroup_left() -> int:

@@ -24,6 +24,7 @@ from fastprep.ops.deskew import is_straight
 from fastprep.pipeline import Deskew, Pipeline
 from fastprep.pipeline.device import run_on_device
 from fastprep.pipeline.plan import Plan
+from fastprep.pipeline.run import Run
 from fastprep.pipeline.sidecar import sidecar, to_json
 from fastprep.pipeline.statistics import in_units, inverse_of, statistics, unclipped
 from fastprep.registry import gpu_driver
@@ -87,7 +88,8 @@ class Clock:
         self.check()
         start = time.perf_counter()
         yield
-        self.seconds[stage] = time.perf_counter() - start
+        # A pass comes again for every volume of a batch.
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
 
 
 def process(case: Case, settings: Settings, clock: Clock) -> dict[str, Any]:
@@ -104,7 +106,8 @@ def process(case: Case, settings: Settings, clock: Clock) -> dict[str, Any]:
             raise ReadError(msg)
         pipeline = settings.pipeline_on(scan.image.grid)
         plan = pipeline.plan_for(scan.image)
-        after = _compute(scan, plan, settings, clock)
+        run = Run(check=clock.check) if settings.device is not None else Run(stage=clock, check=clock.check)
+        after = _compute(scan, plan, settings, clock, run)
         with clock("statistics"):
             limits = [] if scan.image.kind == "label" else unclipped(plan, scan.image.rescale)
             stored = [in_units(pair, inverse_of(scan.image.rescale)) for pair in limits]
@@ -116,6 +119,7 @@ def process(case: Case, settings: Settings, clock: Clock) -> dict[str, Any]:
         record = sidecar(
             pipeline=pipeline,
             plan=plan,
+            run=run,
             before=scan.image,
             after=after,
             sources=[made_from],
@@ -145,16 +149,14 @@ def may_be_done(case: Case, settings: Settings, record: dict[str, Any] | None) -
     return settings.sidecar(case).is_file() and fingerprint(settings.target(case)) == record["output"]
 
 
-def _compute(scan: Scan, plan: Plan, settings: Settings, clock: Clock) -> Image:
-    array = scan.image.array
+def _compute(scan: Scan, plan: Plan, settings: Settings, clock: Clock, run: Run) -> Image:
+    image = scan.image
     if settings.device is None:
-        for i, step in enumerate(plan.passes, 1):
-            with clock(f"pass {i}"):
-                array = step(array)
+        array = plan(image.array, run=run)
     else:
         with clock("device"), gpu_driver().own_stream(settings.device):
-            array = run_on_device(plan, array, settings.device, to_host=True, share=settings.device_share)
-    image = scan.image
+            share = settings.device_share
+            array = run_on_device(plan, image.array, settings.device, to_host=True, share=share, run=run)
     result = image.with_array(array, plan.grid)
     return replace(result, modality=image.modality or settings.pipeline.modality)
 

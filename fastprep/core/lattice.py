@@ -66,22 +66,18 @@ class Splines:
 
     def axis(self, at: _Array) -> Axis:
         """The splines at voxel coordinates."""
-        if self.padded == 1:
-            return idle_axis(at.size, self.order + 1)
         scale = self.spans / (self.padded - 1)
         step = abs(at[1] - at[0]) * scale if at.size > 1 else scale
         return self._table((at + self.before) * scale, step)
 
     def sampled(self, factor: int) -> tuple[slice, Axis]:
         """Every ``factor``-th voxel as ITK's shrinking takes them, and the splines stretched over what it leaves."""
-        size = max(1, self.padded // factor)
+        size = self.padded // factor
         skipped = max(0, math.floor((self.padded - 1) / 2 - (size - 1) * factor / 2 + 0.5))
         taken = np.arange(size) * factor + skipped - self.before
         there = np.flatnonzero((taken >= 0) & (taken < self.n))
         low, high = int(there[0]), int(there[-1])
         part = slice(int(taken[low]), int(taken[high]) + 1, factor)
-        if size == 1:
-            return part, idle_axis(1, self.order + 1)
         step = self.spans / (size - 1)
         return part, self._table(np.arange(low, high + 1) * step, step)
 
@@ -100,6 +96,27 @@ class Splines:
 
 
 @dataclass(frozen=True)
+class Even:
+    """Nothing changes along an axis, for want of voxels; of its control values all but the first are without weight."""
+
+    n: int
+    taps: int
+
+    def axis(self, at: _Array) -> Axis:
+        """The same at every coordinate."""
+        return idle_axis(at.size, self.taps)
+
+    def sampled(self, _factor: int) -> tuple[slice, Axis]:
+        """The voxel in the middle."""
+        middle = (self.n - 1) // 2
+        return slice(middle, middle + 1), idle_axis(1, self.taps)
+
+    def refined(self) -> tuple[Even, _Array]:
+        """The same."""
+        return self, np.eye(self.taps)
+
+
+@dataclass(frozen=True)
 class Legendre:
     """Legendre polynomials up to ``order`` on the ``n`` voxels of an axis as -1 to 1."""
 
@@ -108,8 +125,6 @@ class Legendre:
 
     def axis(self, at: _Array) -> Axis:
         """The polynomials at voxel coordinates."""
-        if self.n == 1:
-            return idle_axis(at.size, self.order + 1)
         scaled = np.clip(2 * at / (self.n - 1) - 1, -1, 1)
         return Axis(np.zeros(at.size, np.int32), np.polynomial.legendre.legvander(scaled, self.order), self.order + 1)
 
@@ -120,13 +135,15 @@ class Nodes(NamedTuple):
     ``index`` and ``weight`` (taps, nodes): weights of a Gaussian, 0 beyond the image; they do not sum to one.
     """
 
-    basis: Splines
+    basis: Splines | Even
     index: npt.NDArray[np.int64]  # type: ignore[assignment]  # hides tuple.index, which nobody asks for
     weight: _Array
 
 
 def gaussian_nodes(n: int, sigma: float) -> Nodes:
     """Nodes a third of ``sigma`` voxels apart, fine enough for cubic splines to follow what it has smoothed."""
+    if n == 1:
+        return Nodes(Even(1, 4), np.zeros((1, 6), np.int64), np.ones((1, 6)))
     spans = max(1, math.ceil((n - 1) / max(sigma / _NODES, 1.0)))
     at = np.arange(-2, spans + 3) * ((n - 1) / spans)
     radius = int(_REACH * sigma + 0.5)
@@ -161,6 +178,11 @@ def products(order: int) -> _Array:
 def terms(order: int) -> npt.NDArray[np.int32]:
     """Degrees (z, y, x) of the products of polynomials of a total degree up to ``order``."""
     return np.array([t for t in np.ndindex(*(order + 1,) * 3) if sum(t) <= order], np.int32)
+
+
+def legendre(n: int, order: int) -> Legendre | Even:
+    """Legendre polynomials, or nothing along an axis of one voxel."""
+    return Legendre(n, order) if n > 1 else Even(1, order + 1)
 
 
 def voxels(basis: Basis) -> Axis:

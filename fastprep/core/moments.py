@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 
-class Moments(NamedTuple):
+@dataclass(frozen=True)
+class Moments:
     """Of the finite values: how many, mean, sum of squared deviations, extremes; and how many are not finite."""
 
     count: int

@@ -1,4 +1,4 @@
-"""Optional dependencies of the readers and writers, imported on first use."""
+"""Optional dependencies, imported on first use."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from typing import Any
 
 from fastprep.core.errors import MissingExtraError
 
+#: The extra that brings a module, where it is not ``scans``.
+_EXTRAS = {"matplotlib": "report"}
+
 
 def require(module: str) -> Any:
     """The module, or MissingExtraError naming the extra that installs it."""
     try:
         return import_module(module)
     except ImportError as error:
-        msg = f"{module} is not installed: pip install fastprep[scans] ({error})"
+        extra = _EXTRAS.get(module.partition(".")[0], "scans")
+        msg = f"{module} is not installed: pip install fastprep[{extra}] ({error})"
         raise MissingExtraError(msg) from error

@@ -49,7 +49,15 @@ def masked_volumes(x: Any, mask: Any, ndim: int | None) -> Iterator[tuple[Index,
 
 
 def moments_of(view: Any, mask: Any) -> Moments:
-    """The moments of one volume that has some.
+    """The moments of one volume, whatever they are."""
+    shape = three(view.shape)
+    marks = None if mask is None else with_shape(mask, shape)
+    found: Moments = kernel("moments", view)(with_shape(view, shape), marks)
+    return found
+
+
+def spread_of(view: Any, mask: Any) -> Moments:
+    """The moments of one volume whose values differ.
 
     Raises
     ------
@@ -58,8 +66,7 @@ def moments_of(view: Any, mask: Any) -> Moments:
     ArgumentError
         No voxel inside the mask, or one value only.
     """
-    shape = three(view.shape)
-    found: Moments = kernel("moments", view)(with_shape(view, shape), None if mask is None else with_shape(mask, shape))
+    found = moments_of(view, mask)
     where = "" if mask is None else " inside the mask"
     if found.nonfinite:
         msg = f"x holds {found.nonfinite} values{where} that are NaN or infinite"

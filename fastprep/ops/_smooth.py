@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastprep.core.errors import ArgumentError
-from fastprep.core.lattice import Splines, gaussian_nodes, reach, voxels
+from fastprep.core.lattice import gaussian_nodes, reach, voxels
 from fastprep.ops._arrays import empty, three, with_shape
 from fastprep.ops._bias import BiasField, Fit, Scan, check_counts, check_nan, check_positive, corrected, three_axes
 from fastprep.registry import kernel
@@ -30,7 +30,7 @@ def smoothed(name: str, scan: Scan, label: int | None, sigma: float, *, logarith
     kernel("masked", scan.array)(
         scan.volumes, scan.mask, scan.weights, label, logarithm, values, shares, partial(check_counts, nan=nan)
     )
-    bases: tuple[Splines, ...] = tuple(node.basis for node in nodes)
+    bases = tuple(node.basis for node in nodes)
     idle = [(np.zeros((1, 6), np.int64), np.ones((1, 6)))] * (3 - len(nodes))
     around = [*idle, *((node.index, node.weight) for node in nodes)]
     near = [_sums(v, around, scan) for v in (values, shares)]

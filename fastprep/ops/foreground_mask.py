@@ -19,7 +19,9 @@ _BINS = 256
 
 
 def foreground_mask(x: Any) -> Any:
-    """``x > otsu(x)``, voxel by voxel: parts apart from the head, and dark parts within it, stay as the threshold has them.
+    """``x > otsu(x)``, voxel by voxel.
+
+    Bright specks in the air and dark parts within the head, as air in sinuses, are what the threshold makes of them.
 
     Parameters
     ----------
@@ -58,5 +60,5 @@ def above(x: Any, threshold: float, *, into: Any = None) -> Any:
     if dtype.itemsize <= 2 or dtype.name == "float32":
         # These are subtracted in float32: no value of theirs lies between the threshold and the next float32 below it.
         near = np.float32(threshold)
-        threshold = float(near if near <= threshold else np.nextafter(near, np.float32(-np.inf)))
+        threshold = float(near if float(near) <= threshold else np.nextafter(near, np.float32(-np.inf)))
     return apply_ramps(x, [Ramp(1.0, -threshold, 0.0, math.inf)], dtype="bool", into=into)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastprep.core.errors import ArgumentError
-from fastprep.core.lattice import Splines
+from fastprep.core.lattice import Even, Splines
 from fastprep.ops._bias import (
     BiasField,
     Fit,
@@ -67,7 +67,8 @@ def n4(
         default all count, the background too: give a mask. Values not above 0 stay out of the logarithm, as in ITK.
     weights : confidence of each voxel, of the mask's shape; only voxels above 0 count.
     iterations : most iterations of each level; as many levels as numbers.
-    shrink_factor : every how many voxels are looked at, one number or one per axis; the field is made for all.
+    shrink_factor : every how many voxels are looked at, one number or one per axis; the field is made for all. Along
+        an axis of which this leaves one voxel the field does not change.
     convergence : "exact" (float64), or "itk": the running mean in float32 that ITK has, which stops levels elsewhere,
         one voxel after the other.
     control_points : of the first level along each axis, one number or one per axis, above ``spline_order``.
@@ -115,7 +116,10 @@ def n4(
     _check(iterations, convergence, spline_order, histogram_bins, nan)
     check_positive(bias_field_fwhm=bias_field_fwhm, wiener_noise=wiener_noise)
     factors = per_axis("shrink_factor", shrink_factor, scan.space, least=1)
-    bases = _first_bases(scan, control_points, spline_order, spline_spacing)
+    bases: tuple[Splines | Even, ...] = tuple(
+        b if b.padded // f > 1 else Even(b.n, spline_order + 1)
+        for b, f in zip(_first_bases(scan, control_points, spline_order, spline_spacing), factors, strict=True)
+    )
     part = [b.sampled(f)[0] for b, f in zip(bases, factors, strict=True)]
     taken = (*[slice(None)] * (4 - len(part)), *part)
     levels, growth = [], []

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from fastprep.core.errors import ArgumentError, ShapeError
 from fastprep.core.namespace import shape_of
 from fastprep.ops._arrays import three, with_shape
-from fastprep.ops._masked import masked_volumes, moments_of, numbers_of
+from fastprep.ops._masked import masked_volumes, numbers_of, spread_of
 from fastprep.registry import kernel
 
 
@@ -61,7 +61,7 @@ def otsu(x: Any, *, bins: int = 256, mask: Any = None) -> float:
 
 def otsu_of(view: Any, mask: Any, bins: int) -> float:
     """`otsu` of views."""
-    found = moments_of(view, mask)
+    found = spread_of(view, mask)
     shape = three(view.shape)
     marks = None if mask is None else with_shape(mask, shape)
     counts = kernel("histogram", view)(with_shape(view, shape), marks, found.low, found.high, bins)

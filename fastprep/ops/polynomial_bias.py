@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from fastprep.core.errors import ArgumentError
-from fastprep.core.lattice import Legendre, voxels
+from fastprep.core.lattice import legendre, voxels
 from fastprep.ops._bias import (
     BiasField,
     Fit,
@@ -105,14 +105,14 @@ def polynomial_bias(
         raise ArgumentError(msg)
     tuned = _TUNING[loss] if tuning is None else tuning
     check_positive(tuning=tuned)
-    bases = tuple(Legendre(n, order) for n in scan.space)
+    bases = tuple(legendre(n, order) for n in scan.space)
     found = kernel("polynomial", scan.array)(
         scan.volumes,
         scan.mask,
         scan.weights,
         label,
         three_axes(tuple(voxels(b) for b in bases)),
-        three_axes(tuple(voxels(Legendre(n, 2 * order)) for n in scan.space)),
+        three_axes(tuple(voxels(legendre(n, 2 * order)) for n in scan.space)),
         order,
         classes,
         iterations,

@@ -9,7 +9,7 @@ from fastprep.core.image import Image
 from fastprep.core.moments import Moments
 from fastprep.core.ramp import Ramp
 from fastprep.ops._arrays import empty, view_of
-from fastprep.ops._masked import masked_volumes, moments_of, numbers_of
+from fastprep.ops._masked import masked_volumes, numbers_of, spread_of
 from fastprep.ops._pointwise import apply_ramps
 
 
@@ -52,7 +52,7 @@ def zscore(x: Any, *, mask: Any = None) -> Any:
     view = view_of(array)
     out = empty(view.shape, float_for(view.dtype), array)
     for index, volume, inside in volumes:
-        apply_ramps(volume, [zscore_ramp(moments_of(volume, inside))], into=out.view[index])
+        apply_ramps(volume, [zscore_ramp(spread_of(volume, inside))], into=out.view[index])
     result = out.finish()
     return x.with_array(result) if isinstance(x, Image) else result
 

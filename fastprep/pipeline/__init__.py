@@ -1,7 +1,9 @@
 """Pipelines: steps that compile to as few passes over memory as they can."""
 
+from fastprep.pipeline.barriers import N4, GaussianBias, HomomorphicBias, PolynomialBias, ZScore
+from fastprep.pipeline.passes import Barrier, Pass
 from fastprep.pipeline.pipeline import Pipeline
-from fastprep.pipeline.plan import Pass, Plan
+from fastprep.pipeline.plan import Plan
 from fastprep.pipeline.steps import (
     ClipHu,
     CropOrPad,
@@ -16,17 +18,23 @@ from fastprep.pipeline.steps import (
 )
 
 __all__ = [
+    "N4",
+    "Barrier",
     "ClipHu",
     "CropOrPad",
     "Deskew",
     "Flip",
+    "GaussianBias",
+    "HomomorphicBias",
     "Invert",
     "MultiWindow",
     "Pass",
     "Pipeline",
     "Plan",
+    "PolynomialBias",
     "Reorient",
     "Resample",
     "Rescale",
     "Window",
+    "ZScore",
 ]

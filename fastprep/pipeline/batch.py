@@ -26,18 +26,22 @@ def prepare_batch(plans: Sequence[Plan], arrays: Sequence[Any], device: str | No
     shape, dtype = _common(plans, arrays)
     result = empty((len(plans), *shape), dtype, arrays[0])
     whole = result.finish()
-    steps = max(len(plan.passes) for plan in plans)
     held = list(arrays)
+    alike = []
+    for i, plan in enumerate(plans):
+        if plan.has_barriers:
+            plan(arrays[i], into=result.view[i])
+        elif plan.passes:
+            alike.append((i, plan))
+        else:
+            sample(held[i], IndexMap.identity(plan.grid.shape), order=0, into=result.view[i])
     # Pass by pass over all scans, so that a GPU gets each pass as one launch; the last of a scan goes to its place.
-    for number in range(steps):
+    for number in range(max((len(plan.passes) for _, plan in alike), default=0)):
         with one_launch(arrays[0]):
-            for i, plan in enumerate(plans):
+            for i, plan in alike:
                 if number < len(plan.passes):
                     last = number == len(plan.passes) - 1
                     held[i] = plan.passes[number](held[i], result.view[i] if last else None)
-    for i, plan in enumerate(plans):
-        if not plan.passes:
-            sample(held[i], IndexMap.identity(plan.grid.shape), order=0, into=result.view[i])
     return whole
 
 
@@ -45,12 +49,8 @@ def _common(plans: Sequence[Plan], arrays: Sequence[Any]) -> tuple[tuple[int, ..
     made = []
     for plan, x in zip(plans, arrays, strict=True):
         view = view_of(x)
-        dtype = view.dtype
-        for step in plan.passes:
-            dtype = step.written(dtype)
-        leading = tuple(view.shape[: len(view.shape) - len(plan.source.shape)])
-        channels = (plan.channels,) if plan.channels else ()
-        made.append(((*channels, *leading, *plan.grid.shape), dtype.name))
+        written, dtype = plan.written(view.shape, view.dtype)
+        made.append((written, dtype.name))
     for i, one in enumerate(made):
         if one != made[0]:
             shapes = f"{made[0][0]} {made[0][1]} from image 0, {one[0]} {one[1]} from image {i}"

@@ -13,7 +13,9 @@ import numpy.typing as npt
 from fastprep.core.device_view import device_view
 from fastprep.core.errors import ArgumentError, DeviceError, TooLargeError
 from fastprep.ops._sample import view_through
+from fastprep.pipeline.passes import Pass
 from fastprep.pipeline.plan import Plan
+from fastprep.pipeline.run import Run
 from fastprep.pipeline.slabs import bytes_of_slabs, cut_pass
 from fastprep.registry import gpu_driver, gpu_transfer
 
@@ -50,10 +52,18 @@ def parse_device(text: str) -> int | None:
     return int(number or 0)
 
 
-def run_on_device(plan: Plan, x: npt.NDArray[Any], device: int, *, to_host: bool = False, share: float = 1.0) -> Any:
+def run_on_device(
+    plan: Plan,
+    x: npt.NDArray[Any],
+    device: int,
+    *,
+    to_host: bool = False,
+    share: float = 1.0,
+    run: Run | None = None,
+) -> Any:
     """The plan's result for a host array, on the device, or back on the host as a NumPy array.
 
-    ``share`` is what it may take of the device's free memory.
+    ``share`` is what it may take of the device's free memory, ``run`` that of `Plan`.
 
     Raises
     ------
@@ -63,10 +73,10 @@ def run_on_device(plan: Plan, x: npt.NDArray[Any], device: int, *, to_host: bool
     driver, transfer = gpu_driver(), gpu_transfer()
     free = int(driver.free_memory(device) * _SHARE * share)
     if not plan.passes:
-        return x if to_host else _whole(plan, x, device, to_host)
+        return x if to_host else _whole(plan, x, device, to_host, run)
     try:
         if device_bytes(plan, x.shape, x.dtype) <= free:
-            return _whole(plan, x, device, to_host)
+            return _whole(plan, x, device, to_host, run)
     except (MemoryError, RuntimeError) as error:
         # Others may have taken it in between.
         if not (isinstance(error, TooLargeError) or type(error).__name__ == "OutOfMemoryError"):
@@ -106,21 +116,17 @@ def device_bytes(plan: Plan, shape: Sequence[int], dtype: Any) -> int:
     before, peak, width = 0, int(held), dtype
     for step in plan.passes:
         width = step.written(width)
-        channels = len(step.post) if step.channels else 1
-        after = leading * channels * math.prod(step.grid.shape) * width.itemsize
-        between = 0
-        if step.order == 3 or step.antialias:
-            between = 2 * 4 * leading * max(math.prod(step.seen.shape), math.prod(step.grid.shape))
-        peak = max(peak, held + before + after + between)
+        after = leading * step.made * math.prod(step.grid.shape) * width.itemsize
+        peak = max(peak, held + before + after + step.between(leading))
         before = after
-        leading *= channels
+        leading *= step.made
     return peak
 
 
-def _whole(plan: Plan, x: npt.NDArray[Any], device: int, to_host: bool) -> Any:
+def _whole(plan: Plan, x: npt.NDArray[Any], device: int, to_host: bool, run: Run | None) -> Any:
     transfer = gpu_transfer()
     with transfer.uploader(device).sent(x) as there:
-        made = plan(there)
+        made = plan(there, run=run)
         if made is not there and not to_host:
             return made
         view = there if made is there else device_view(made)
@@ -136,10 +142,11 @@ def _size(count: int) -> str:
 def _in_slabs(plan: Plan, x: npt.NDArray[Any], device: int, to_host: bool, free: int) -> Any:
     needed, name = device_bytes(plan, x.shape, x.dtype), f"a scan of shape {x.shape} {x.dtype}"
     msg = f"{name} takes {_size(needed)} of the GPU, which has {_size(free)} free"
-    if len(plan.passes) != 1:
-        msg += f", and {len(plan.passes)} passes cannot be done in slabs: use the CPU"
+    whole = plan.passes[0]
+    if len(plan.passes) != 1 or not isinstance(whole, Pass):
+        what = f"{len(plan.passes)} passes" if len(plan.passes) > 1 else whole.steps[0]
+        msg += f", and {what} cannot be done in slabs: use the CPU"
         raise TooLargeError(msg)
-    (whole,) = plan.passes
     axis = x.ndim - len(plan.source.shape)
     leading = (len(whole.post), *x.shape[:axis]) if whole.channels else x.shape[:axis]
     shape, dtype = (*leading, *plan.grid.shape), whole.written(x.dtype).name

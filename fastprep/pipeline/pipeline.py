@@ -21,7 +21,8 @@ from fastprep.pipeline import yaml_form
 from fastprep.pipeline.batch import prepare_batch
 from fastprep.pipeline.device import parse_device, run_on_device, tensor_on
 from fastprep.pipeline.plan import Plan, compile_plan
-from fastprep.pipeline.steps import Step, unknown
+from fastprep.pipeline.steps import Step
+from fastprep.pipeline.values import unknown
 
 #: Raised when the meaning of a step changes, so that a hash never names two behaviours.
 FORMAT = 1

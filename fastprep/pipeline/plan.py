@@ -6,7 +6,7 @@ Steps fuse into a pass as long as one gather can do what they do one by one:
 
 Two steps that each interpolate are one interpolation, through their composed map. A new pass starts only where one
 gather can't do it: padding, a crop or a clip between two interpolations, padding before the first, channels that would
-be interpolated, a function that is no Ramp, an antialiased resample made oblique, or two different fills.
+be interpolated, a function that is no Ramp, an antialiased resample made oblique, two different fills, or a barrier.
 """
 
 from __future__ import annotations
@@ -19,104 +19,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastprep.core.checks import ONEHOT, check_order, float_for
+from fastprep.core.checks import check_order
 from fastprep.core.errors import ConfigError, FastprepError
 from fastprep.core.grid import Grid
 from fastprep.core.image import Image
 from fastprep.core.index_map import IndexMap
+from fastprep.core.namespace import shape_of
 from fastprep.core.ramp import Ramp
-from fastprep.ops._pointwise import apply_ramps
-from fastprep.ops._sample import IDENTITY, Box, sample
+from fastprep.ops._arrays import empty, view_of
+from fastprep.ops._sample import Box
+from fastprep.pipeline.barriers import BarrierStep
+from fastprep.pipeline.fills import Fill, mapped, measured
+from fastprep.pipeline.passes import Barrier, Pass, whole_box
+from fastprep.pipeline.run import Known, Run
 from fastprep.pipeline.steps import IntensityStep, InterpolatingStep, MultiWindow, Resample, SpatialStep, Step
-
-_ORDER_NAMES = {0: "nearest", 1: "linear", 3: "cubic", ONEHOT: "onehot"}
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One read and one write: ``post_k(interpolation of pre(x))``, ``outside`` beyond."""
-
-    #: Crops, flips and permutations before the interpolation: read in place, as if ``x`` had come like that.
-    seen: IndexMap
-    index_map: IndexMap
-    grid: Grid
-    #: Of the interpolation; None while voxels are only moved.
-    order: int | None = None
-    antialias: bool = False
-    pre: Ramp = IDENTITY
-    post: tuple[Ramp, ...] = (IDENTITY,)
-    channels: bool = False
-    kernel: str = "ramp"
-    #: What lies beyond, one number per post Ramp, in the units of the result; None while every output has a source.
-    outside: tuple[float, ...] | None = None
-    #: Outputs that earlier steps of this pass covered; beyond is outside, wherever the map leads.
-    limit: Box = ()
-    steps: tuple[str, ...] = ()
-    dtype: str | None = None
-
-    @property
-    def interpolates(self) -> bool:
-        """True when a step of it interpolates: intensity steps then follow the gather, no longer precede it."""
-        return self.order is not None
-
-    @property
-    def is_pointwise(self) -> bool:
-        """True when every voxel stays where it is."""
-        nowhere = IndexMap.identity(self.grid.shape)
-        return self.index_map == self.seen == nowhere and self.limit == _whole(self.grid.shape)
-
-    @property
-    def is_nothing(self) -> bool:
-        """True when the output is the input."""
-        return self._keeps_values and self.is_pointwise and self.dtype is None and not self.channels
-
-    @property
-    def _keeps_values(self) -> bool:
-        return self.kernel == "ramp" and all(r.is_identity for r in (self.pre, *self.post))
-
-    def __call__(self, x: Any, into: Any = None) -> Any:
-        """The pass on an array (..., space) of the pass's source grid; ``into`` takes the result."""
-        if self.is_nothing and into is None:
-            return x
-        if self.is_pointwise and not self.is_nothing:
-            ramps = [self.pre.then(r) for r in self.post]
-            return apply_ramps(x, ramps, dtype=self.dtype, channels=self.channels, function=self.kernel, into=into)
-        return sample(
-            x,
-            self.index_map,
-            seen=self.seen,
-            order=self.order or 0,
-            pre=self.pre,
-            post=self.post,
-            dtype=self.dtype,
-            antialias=self.antialias,
-            channels=self.channels,
-            outside=self.outside or (0.0,) * len(self.post),
-            limit=self.limit,
-            into=into,
-        )
-
-    def written(self, dtype: Any) -> Any:
-        """The dtype of the result for an array of ``dtype``, which may be a GPU's bfloat16."""
-        if self.dtype:
-            return np.dtype(self.dtype)
-        kept = self._keeps_values and self.order in (None, 0, ONEHOT)
-        return dtype if kept or dtype.kind == "f" else np.dtype(float_for(dtype))
-
-    def describe(self) -> str:
-        """One line: what is read, how it is mapped, what is written."""
-        parts = []
-        if not self.pre.is_identity:
-            parts.append(_ramp_text(self.pre))
-        if not self.is_pointwise:
-            how = "copy" if self.order is None else _ORDER_NAMES[self.order]
-            how += ", antialiased" if self.antialias else ""
-            how += "" if self.index_map.is_axis_aligned else ", oblique"
-            parts.append(f"gather ({how}) to {self.index_map.shape}")
-        parts += [_ramp_text(r) if self.kernel == "ramp" else "sigmoid" for r in self.post if not r.is_identity]
-        kept = self._keeps_values and self.order in (None, 0, ONEHOT)
-        parts.append(self.dtype or ("same dtype" if kept else "float"))
-        return " -> ".join(parts) + f"   [{', '.join(self.steps) or 'nothing'}]"
 
 
 @dataclass(frozen=True)
@@ -133,17 +49,48 @@ class Plan:
     """
 
     source: Grid
-    passes: tuple[Pass, ...]
+    passes: tuple[Pass | Barrier, ...]
     grid: Grid
     index_map: IndexMap
     #: Length of the new first axis, or None when there is none.
     channels: int | None = None
 
-    def __call__(self, x: Any) -> Any:
-        """The array of the source grid through every pass."""
+    def __call__(self, x: Any, *, into: Any = None, run: Run | None = None) -> Any:
+        """The array (..., space) of the source grid through every pass; ``into`` takes what the last one writes.
+
+        Barriers look at one volume of a batch after the other. ``run`` is told of the passes and of what they found.
+        """
+        leading = shape_of(x)[: -self.source.ndim]
+        if leading and self.has_barriers:
+            return self._each(x, leading, into, run)
+        return self._volumes(x, into, Known(run))
+
+    @property
+    def has_barriers(self) -> bool:
+        """True when a step needs the whole volume."""
+        return any(isinstance(step, Barrier) for step in self.passes)
+
+    def written(self, shape: Sequence[int], dtype: Any) -> tuple[tuple[int, ...], Any]:
+        """Shape and dtype of the result for an array (..., space) of the source grid."""
         for step in self.passes:
-            x = step(x)
+            dtype = step.written(dtype)
+        channels = (self.channels,) if self.channels else ()
+        return (*channels, *shape[: len(shape) - self.source.ndim], *self.grid.shape), dtype
+
+    def _volumes(self, x: Any, into: Any, known: Known) -> Any:
+        for number, step in enumerate(self.passes, 1):
+            with known.stage(f"pass {number}"):
+                x = step(x, into if number == len(self.passes) else None, known)
         return x
+
+    def _each(self, x: Any, leading: tuple[int, ...], into: Any, run: Run | None) -> Any:
+        view = view_of(x)
+        shape, dtype = self.written(view.shape, view.dtype)
+        out = empty(shape, dtype.name, x, into)
+        every = (slice(None),) if self.channels else ()
+        for volume, index in enumerate(np.ndindex(leading)):
+            self._volumes(view[index], out.view[(*every, *index)], Known(run, volume))
+        return out.finish()
 
     def map_points(self, points: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Where landmarks given as index of the source lie in the output, by the same map as the voxels."""
@@ -163,6 +110,8 @@ def compile_plan(steps: Sequence[Step], image: Image, *, dtype: str | None = Non
         try:
             if isinstance(step, IntensityStep):
                 compiler.add_intensity(step)
+            elif isinstance(step, BarrierStep):
+                compiler.add_barrier(step)
             elif isinstance(step, SpatialStep):
                 compiler.add_spatial(step)
         except FastprepError as error:
@@ -177,11 +126,11 @@ class _Compiler:
     def __init__(self, image: Image) -> None:
         self.source = image.grid
         self.label = image.kind == "label"
-        self.passes: list[Pass] = []
+        self.passes: list[Pass | Barrier] = []
         self.index_map = IndexMap.identity(image.grid.shape)
         self.open = _fresh(image.grid)
         #: What lies beyond the image, per channel, in the units of the step at hand.
-        self.fill: tuple[float, ...] = (0.0,)
+        self.fill: tuple[Fill, ...] = (0.0,)
         self.channels: int | None = None
         #: True when the open pass lost or gained voxels since it interpolated.
         self.trimmed = False
@@ -197,7 +146,7 @@ class _Compiler:
             (exponent,) = step.ramps
             self._name(step)
             self.open = replace(self.open, kernel=step.kernel, post=(exponent,))
-            self.fill = tuple(_logistic(exponent, v) for v in self.fill)
+            self.fill = tuple(mapped(v, exponent, step.kernel) for v in self.fill)
             self._close()
             return
         self._name(step)
@@ -208,8 +157,8 @@ class _Compiler:
 
     def _map(self, ramp: Ramp) -> None:
         now = self.open
-        self.fill = tuple(float(ramp(v)) for v in self.fill)
-        outside = None if now.outside is None else tuple(float(ramp(v)) for v in now.outside)
+        self.fill = tuple(mapped(v, ramp) for v in self.fill)
+        outside = None if now.outside is None else tuple(mapped(v, ramp) for v in now.outside)
         if now.interpolates or now.channels:
             self.open = replace(now, post=tuple(r.then(ramp) for r in now.post), outside=outside)
         else:
@@ -221,10 +170,23 @@ class _Compiler:
             raise ConfigError(msg)
         now = self.open
         self.channels = len(ramps)
-        self.fill = tuple(float(r(self.fill[0])) for r in ramps)
-        outside = None if now.outside is None else tuple(float(r(now.outside[0])) for r in ramps)
+        self.fill = tuple(mapped(self.fill[0], r) for r in ramps)
+        outside = None if now.outside is None else tuple(mapped(now.outside[0], r) for r in ramps)
         post = tuple(now.post[0].then(r) for r in ramps)
         self.open = replace(now, post=post, channels=True, outside=outside)
+
+    def add_barrier(self, step: BarrierStep) -> None:
+        if self.label:
+            return
+        if self.channels is not None:
+            msg = "the image has channels already: put it before them"
+            raise ConfigError(msg)
+        self._start_pass()
+        number = len(self.passes)
+        self.passes.append(Barrier(step, self.open.grid, number))
+        if step.measures:
+            self.open = replace(self.open, measured=number)
+            self.fill = tuple(measured(v, number) for v in self.fill)
 
     def add_spatial(self, step: SpatialStep) -> None:
         index_map = _snapped(step.index_map(self.open.grid))
@@ -239,7 +201,7 @@ class _Compiler:
             limit = _seen_through(now.limit, index_map)
             self.trimmed |= fill is not None or math.prod(index_map.shape) < math.prod(now.index_map.shape)
         else:
-            limit = _whole(index_map.shape)
+            limit = whole_box(index_map.shape)
             self.trimmed = False
             # Of two interpolations made one, the finer order serves both.
             order = order if now.order is None else max(now.order, order, key=abs)
@@ -251,10 +213,11 @@ class _Compiler:
 
     def finish(self, dtype: str | None) -> Plan:
         if self.passes and self.open.is_nothing:
-            self.open = self.passes.pop()
-        self.open = replace(self.open, dtype=dtype)
-        if not self.open.is_nothing:
-            self._close()
+            self.passes[-1] = replace(self.passes[-1], dtype=dtype)
+        else:
+            self.open = replace(self.open, dtype=dtype)
+            if not self.open.is_nothing:
+                self._close()
         return Plan(self.source, tuple(self.passes), self.open.grid, self.index_map, self.channels)
 
     def _how(self, step: SpatialStep) -> tuple[int, bool]:
@@ -264,13 +227,13 @@ class _Compiler:
             return check_order(step.label_order), False
         return check_order(step.order), isinstance(step, Resample) and step.antialias
 
-    def _fill_of(self, step: SpatialStep) -> tuple[float, ...]:
+    def _fill_of(self, step: SpatialStep) -> tuple[Fill, ...]:
         given = getattr(step, "fill", None)
         if self.label or given is None:
             return self.fill
         return (float(given),) * len(self.fill)
 
-    def _outside(self, fill: tuple[float, ...]) -> tuple[float, ...]:
+    def _outside(self, fill: tuple[Fill, ...]) -> tuple[Fill, ...]:
         if len(fill) == len(self.open.post):
             return fill
         if len(set(fill)) > 1:
@@ -278,7 +241,7 @@ class _Compiler:
             raise ConfigError(msg)
         return fill[:1]
 
-    def _same_fill(self, fill: tuple[float, ...] | None) -> bool:
+    def _same_fill(self, fill: tuple[Fill, ...] | None) -> bool:
         """Whether a pass that has one fill can take another."""
         beyond = self.open.outside
         return fill is None or beyond is None or beyond * (len(fill) // len(beyond)) == fill
@@ -318,14 +281,9 @@ def _seen(now: Pass) -> Pass:
     return replace(now, seen=now.index_map, index_map=IndexMap.identity(now.index_map.shape))
 
 
-def _whole(shape: Sequence[int]) -> Box:
-    """The box of a whole shape."""
-    return tuple((0, n) for n in shape)
-
-
 def _fresh(grid: Grid) -> Pass:
     identity = IndexMap.identity(grid.shape)
-    return Pass(identity, identity, grid, limit=_whole(grid.shape))
+    return Pass(identity, identity, grid, limit=whole_box(grid.shape))
 
 
 def _snapped(index_map: IndexMap) -> IndexMap:
@@ -346,13 +304,3 @@ def _seen_through(limit: Box, index_map: IndexMap) -> Box:
     borders = index_map.to_output(np.array(limit).T - 0.5) + 0.5
     low, high = np.round([borders.min(axis=0), borders.max(axis=0)]).clip(0, index_map.shape).astype(int).tolist()
     return tuple(zip(low, high, strict=True))
-
-
-def _logistic(ramp: Ramp, x: float) -> float:
-    # 1 / (1 + exp(-t)) without its overflow.
-    return ramp.lo + (ramp.hi - ramp.lo) * (1 + math.tanh((ramp.a * x + ramp.b) / 2)) / 2
-
-
-def _ramp_text(ramp: Ramp) -> str:
-    text = ("x" if ramp.a == 1 else f"{ramp.a:.6g} x") + (f" {ramp.b:+.6g}" if ramp.b else "")
-    return text if np.isinf(ramp.lo) and np.isinf(ramp.hi) else f"clip({text}, {ramp.lo:.6g}, {ramp.hi:.6g})"

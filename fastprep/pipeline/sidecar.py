@@ -18,8 +18,11 @@ import numpy as np
 
 from fastprep.core.grid import Grid
 from fastprep.core.image import Image
+from fastprep.pipeline.fills import told
+from fastprep.pipeline.passes import Pass
 from fastprep.pipeline.pipeline import Pipeline
 from fastprep.pipeline.plan import Plan
+from fastprep.pipeline.run import Run
 from fastprep.pipeline.statistics import Limits, Statistics
 
 #: Raised when a key changes its meaning or goes away.
@@ -36,6 +39,7 @@ def sidecar(
     *,
     pipeline: Pipeline,
     plan: Plan,
+    run: Run,
     before: Image,
     after: Image,
     sources: Sequence[Mapping[str, Any]],
@@ -52,6 +56,7 @@ def sidecar(
 
     Parameters
     ----------
+    run : of the call of ``plan``: what its barriers found.
     before : the scan as read; its values may be stored ones with ``rescale`` pending.
     after : the output.
     sources : name, size and SHA-256 of each input.
@@ -69,11 +74,12 @@ def sidecar(
         "pipeline": pipeline.to_dict(),
         "pipeline_sha256": pipeline.hash,
         "plan": str(plan).splitlines(),
+        "barriers": run.found,
         "grid": {"before": grid_form(before.grid), "after": grid_form(after.grid)},
         "shape": {"before": list(before.array.shape), "after": list(after.array.shape)},
         "dtype": {"before": str(before.array.dtype), "after": str(after.array.dtype)},
         "kind": after.kind,
-        "fill": {"physical": before.default_fill, "output": _fill(plan)},
+        "fill": {"physical": before.default_fill, "output": _fill(plan, run)},
         "intensity": {
             "before": statistics[0].to_dict(before.rescale),
             "after": statistics[1].to_dict(),
@@ -85,8 +91,7 @@ def sidecar(
         "device": device or "cpu",
         "versions": versions((*packages, *(_CUPY if device else ()))),
     }
-    plain: dict[str, Any] = _plain(record)
-    return plain
+    return plain(record)
 
 
 def grid_form(grid: Grid) -> dict[str, Any]:
@@ -121,10 +126,16 @@ def _version(name: str) -> str:
         return ""
 
 
-def _fill(plan: Plan) -> list[float] | None:
-    """What the last pass wrote where no voxel of the scan lies, per channel; None where every output has a source."""
-    written = [step.outside for step in plan.passes if step.outside is not None]
-    return list(written[-1]) if written else None
+def _fill(plan: Plan, run: Run) -> list[Any] | None:
+    """What the last pass wrote where no voxel of the scan lies, per channel; None where every output has a source.
+
+    Where barriers decide it, of a batch one such list for each volume.
+    """
+    written = [step.outside for step in plan.passes if isinstance(step, Pass) and step.outside is not None]
+    if not written:
+        return None
+    rows = [[told(fill, ramps) for fill in written[-1]] for ramps in run.ramps or [{}]]
+    return rows if len(rows) > 1 else rows[0]
 
 
 def _clipped(before: Image, limits: Sequence[Limits], counted: Statistics) -> list[dict[str, Any]]:
@@ -147,10 +158,14 @@ def _doubts(clipped: Sequence[Mapping[str, float]]) -> list[str]:
     return [f"{both:.1%} of the voxels are beyond the range that the pipeline keeps: is it made for this scan?"]
 
 
-def _plain(value: Any) -> Any:
+def plain(record: Mapping[str, Any]) -> dict[str, Any]:
     """Only what JSON has: numbers that are no number become null."""
+    return {str(k): _plain(v) for k, v in record.items()}
+
+
+def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return plain(value)
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]
     if isinstance(value, np.generic):

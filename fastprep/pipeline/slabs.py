@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastprep.core.index_map import IndexMap
-from fastprep.pipeline.plan import Pass
+from fastprep.pipeline.passes import Pass
 
 #: Voxels around a slab that a cubic spline's coefficients need to forget where it was cut.
 _SPLINE_REACH = 40

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from fastprep.core.ramp import Ramp
 from fastprep.core.threads import run_slabs
+from fastprep.pipeline.passes import Barrier
 from fastprep.pipeline.plan import Plan
 
 #: Voxels of a piece: its float64 copy stays in the second-level cache.
@@ -85,12 +86,14 @@ def statistics(x: npt.NDArray[Any], limits: Sequence[Limits] = ()) -> Statistics
 
 
 def unclipped(plan: Plan, rescale: Ramp = _AS_STORED) -> list[Limits]:
-    """Per channel, the physical values of the input between which no Ramp of the plan saturates.
+    """Per channel, the physical values of the input between which no Ramp saturates, of those before any barrier.
 
     ``rescale`` is what the plan was compiled for: from the values it is given to physical ones.
     """
     ramps = [_AS_STORED]
     for step in plan.passes:
+        if isinstance(step, Barrier):
+            break
         ramps = [r.then(step.pre) for r in ramps]
         if step.kernel != "ramp":
             break

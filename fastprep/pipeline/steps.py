@@ -1,28 +1,32 @@
 """Steps: what a pipeline is made of. Frozen, checked when made, and the same in Python and in YAML.
 
-An intensity step is its Ramps; a spatial step is its IndexMap on a grid. That is all `plan` needs to know.
+An intensity step is its Ramps; a spatial step is its IndexMap on a grid. That is all `plan` needs to know of them;
+steps that need the whole volume are in `barriers`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from fastprep.core.checks import ONEHOT, ORDERS, check_order
+from fastprep.core.checks import ONEHOT, check_order
 from fastprep.core.errors import ArgumentError, ConfigError, FastprepError, ShapeError
 from fastprep.core.grid import Grid, check_spacing
-from fastprep.core.index_map import GRIDS, IndexMap, check_axcodes, check_shape
+from fastprep.core.index_map import GRIDS, IndexMap, check_axcodes
 from fastprep.core.ramp import Ramp
 from fastprep.ops.clip_hu import clip_ramp
 from fastprep.ops.deskew import is_straight, orthogonal_grid
 from fastprep.ops.invert import invert_ramp
 from fastprep.ops.multi_window import multi_window_ramps
 from fastprep.ops.window import kernel_of, window_ramp
+from fastprep.pipeline import values
+from fastprep.pipeline.values import number, order_name, sequence, set_fields, several, unknown, whole
+
+#: Every step by its name; a class with a name of its own is one.
+STEPS: dict[str, type[Step]] = {}
 
 
 @dataclass(frozen=True)
@@ -31,14 +35,18 @@ class Step:
 
     name: ClassVar[str]
 
+    def __init_subclass__(cls) -> None:
+        if "name" in cls.__dict__:
+            STEPS[cls.name] = cls
+
     def to_dict(self) -> dict[str, Any]:
         """``{name: {key: value}}`` with the keys that differ from their defaults."""
-        values = {}
+        form = {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if value != field.default:
-                values[field.name] = _plain(value)
-        return {self.name: values}
+                form[field.name] = _plain(value)
+        return {self.name: form}
 
     @staticmethod
     def from_dict(form: Any) -> Step:
@@ -54,23 +62,23 @@ class Step:
         if not isinstance(form, Mapping) or len(form) != 1:
             msg = f"step {form!r}: expected one name with its keys, e.g. 'resample: {{spacing: [1, 1, 1]}}'"
             raise ConfigError(msg)
-        name, values = next(iter(form.items()))
+        name, keys = next(iter(form.items()))
         if name not in STEPS:
-            raise ConfigError(unknown("step", name, STEPS))
-        values = {} if values is None else values
-        if not isinstance(values, Mapping):
-            msg = f"{name}: {values!r} is no mapping of keys to values"
+            raise ConfigError(unknown("step", name, dict.fromkeys(sorted(STEPS))))
+        keys = {} if keys is None else keys
+        if not isinstance(keys, Mapping):
+            msg = f"{name}: {keys!r} is no mapping of keys to values"
             raise ConfigError(msg)
         fields = {f.name: f for f in dataclasses.fields(STEPS[name])}
-        for key in values:
+        for key in keys:
             if key not in fields:
                 raise ConfigError(unknown(f"key of {name!r}", key, fields))
-        missing = [f.name for f in fields.values() if f.default is dataclasses.MISSING and f.name not in values]
+        missing = [f.name for f in fields.values() if f.default is dataclasses.MISSING and f.name not in keys]
         if missing:
             msg = f"{name}: missing {', '.join(missing)}"
             raise ConfigError(msg)
         try:
-            return STEPS[name](**values)
+            return STEPS[name](**keys)
         except ConfigError:
             raise
         except (FastprepError, TypeError, ValueError) as error:
@@ -116,7 +124,7 @@ class ClipHu(IntensityStep):
     preset: str | None = None
 
     def __post_init__(self) -> None:
-        _set(self, lo=_number("lo", self.lo), hi=_number("hi", self.hi))
+        set_fields(self, lo=number("lo", self.lo), hi=number("hi", self.hi))
         clip_ramp(self.lo, self.hi, self.preset)
 
     @property
@@ -137,10 +145,10 @@ class Window(IntensityStep):
     out_range: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
-        level = None if self.level is None else _number("level", self.level)
-        width = None if self.width is None else _number("width", self.width)
-        lo, hi = _numbers("out_range", self.out_range, 2)
-        _set(self, level=level, width=width, out_range=(lo, hi))
+        level = None if self.level is None else number("level", self.level)
+        width = None if self.width is None else number("width", self.width)
+        lo, hi = several("out_range", self.out_range, 2)
+        set_fields(self, level=level, width=width, out_range=(lo, hi))
         window_ramp(self.level, self.width, self.preset, self.function, self.out_range)
 
     @property
@@ -166,9 +174,9 @@ class MultiWindow(IntensityStep):
         if isinstance(self.presets, str) or not isinstance(self.presets, Sequence):
             msg = f"presets={self.presets!r}: expected a list of window names or (level, width) pairs"
             raise ArgumentError(msg)
-        presets = tuple(p if isinstance(p, str) else _numbers("presets", p, 2) for p in self.presets)
-        lo, hi = _numbers("out_range", self.out_range, 2)
-        _set(self, presets=presets, out_range=(lo, hi))
+        presets = tuple(p if isinstance(p, str) else several("presets", p, 2) for p in self.presets)
+        lo, hi = several("out_range", self.out_range, 2)
+        set_fields(self, presets=presets, out_range=(lo, hi))
         multi_window_ramps(self.presets, self.out_range)
 
     @property
@@ -186,7 +194,7 @@ class Rescale(IntensityStep):
     intercept: float = 0.0
 
     def __post_init__(self) -> None:
-        _set(self, slope=_number("slope", self.slope), intercept=_number("intercept", self.intercept))
+        set_fields(self, slope=number("slope", self.slope), intercept=number("intercept", self.intercept))
         Ramp(self.slope, self.intercept)
 
     @property
@@ -203,8 +211,8 @@ class Invert(IntensityStep):
     value_range: tuple[float, float]
 
     def __post_init__(self) -> None:
-        lo, hi = _numbers("value_range", self.value_range, 2)
-        _set(self, value_range=(lo, hi))
+        lo, hi = several("value_range", self.value_range, 2)
+        set_fields(self, value_range=(lo, hi))
         invert_ramp(self.value_range)
 
     @property
@@ -224,7 +232,7 @@ class Reorient(SpatialStep):
         if not isinstance(self.axcodes, str):
             msg = f"axcodes={self.axcodes!r}: expected letters such as SPL, first array axis first"
             raise ArgumentError(msg)
-        _set(self, axcodes="".join(check_axcodes(self.axcodes, 2 if len(self.axcodes) == 2 else 3)))
+        set_fields(self, axcodes="".join(check_axcodes(self.axcodes, 2 if len(self.axcodes) == 2 else 3)))
 
     def index_map(self, grid: Grid) -> IndexMap:
         """A permutation and flips."""
@@ -240,7 +248,7 @@ class Flip(SpatialStep):
 
     def __post_init__(self) -> None:
         axes = (self.axes,) if isinstance(self.axes, int) else self.axes
-        _set(self, axes=tuple(_whole("axes", a) for a in _sequence("axes", axes)))
+        set_fields(self, axes=tuple(whole("axes", a) for a in sequence("axes", axes)))
 
     def index_map(self, grid: Grid) -> IndexMap:
         """The flip."""
@@ -263,8 +271,8 @@ class InterpolatingStep(SpatialStep):
             msg = f"label_order={self.label_order!r}: expected 'nearest' or 'onehot'"
             raise ArgumentError(msg)
         if self.fill is not None:
-            _set(self, fill=_number("fill", self.fill))
-        _set(self, order=_order_name(self.order), label_order=_order_name(self.label_order))
+            set_fields(self, fill=number("fill", self.fill))
+        set_fields(self, order=order_name(self.order), label_order=order_name(self.label_order))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,12 +287,12 @@ class Resample(InterpolatingStep):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        spacing = tuple(_number("spacing", s) for s in _sequence("spacing", self.spacing))
+        spacing = tuple(number("spacing", s) for s in sequence("spacing", self.spacing))
         check_spacing(spacing, len(spacing))
         if self.grid not in GRIDS:
             raise ConfigError(unknown("grid", self.grid, GRIDS))
-        shape = None if self.shape is None else _shape(self.shape)
-        _set(self, spacing=spacing, shape=shape)
+        shape = None if self.shape is None else values.shape(self.shape)
+        set_fields(self, spacing=spacing, shape=shape)
         if not isinstance(self.antialias, bool):
             msg = f"antialias={self.antialias!r}: expected true or false"
             raise ArgumentError(msg)
@@ -316,9 +324,9 @@ class CropOrPad(SpatialStep):
     fill: float | None = None
 
     def __post_init__(self) -> None:
-        _set(self, shape=_shape(self.shape))
+        set_fields(self, shape=values.shape(self.shape))
         if self.fill is not None:
-            _set(self, fill=_number("fill", self.fill))
+            set_fields(self, fill=number("fill", self.fill))
 
     def index_map(self, grid: Grid) -> IndexMap:
         """An offset per axis."""
@@ -326,63 +334,6 @@ class CropOrPad(SpatialStep):
             msg = f"shape={self.shape}: expected {grid.ndim} axes"
             raise ShapeError(msg)
         return IndexMap.centered(grid.shape, self.shape)
-
-
-STEPS: dict[str, type[Step]] = {
-    step.name: step
-    for step in (ClipHu, CropOrPad, Deskew, Flip, Invert, MultiWindow, Reorient, Resample, Rescale, Window)
-}
-
-
-def unknown(what: str, name: Any, known: Mapping[str, Any]) -> str:
-    """The message for a name that is not there, with the nearest one that is."""
-    near = difflib.get_close_matches(str(name), list(known), n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"
-    return f"unknown {what} {name!r}: {hint}"
-
-
-def _set(step: Step, **values: Any) -> None:
-    """Normalised values into a frozen step, in its ``__post_init__`` only."""
-    for key, value in values.items():
-        object.__setattr__(step, key, value)
-
-
-def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or value != value:
-        msg = f"{name}={value!r}: expected a number"
-        raise ArgumentError(msg)
-    return float(value)
-
-
-def _whole(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        msg = f"{name}={value!r}: expected a whole number"
-        raise ArgumentError(msg)
-    return int(value)
-
-
-def _shape(value: Any) -> tuple[int, ...]:
-    return check_shape(tuple(_whole("shape", n) for n in _sequence("shape", value)))
-
-
-def _order_name(order: int | str) -> str:
-    """The name of an order given as a number, so that equal steps have one form."""
-    return next(name for name, number in ORDERS.items() if number == check_order(order))
-
-
-def _sequence(name: str, value: Any) -> tuple[Any, ...]:
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        msg = f"{name}={value!r}: expected a list"
-        raise ArgumentError(msg)
-    return tuple(value)
-
-
-def _numbers(name: str, value: Any, n: int) -> tuple[float, ...]:
-    values = tuple(_number(name, v) for v in _sequence(name, value))
-    if len(values) != n:
-        msg = f"{name}={value!r}: expected {n} numbers"
-        raise ArgumentError(msg)
-    return values
 
 
 def _plain(value: Any) -> Any:

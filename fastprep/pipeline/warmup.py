@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 
@@ -10,6 +11,7 @@ import numpy as np
 from fastprep.core.grid import Grid
 from fastprep.core.image import Image
 from fastprep.core.ramp import Ramp
+from fastprep.pipeline.barriers import N4, ZScore
 from fastprep.pipeline.pipeline import Pipeline
 from fastprep.pipeline.steps import CropOrPad, Deskew, MultiWindow, Resample, Step, Window
 
@@ -24,8 +26,9 @@ _SHAPE = (5, 6, 7)
 def warmup(progress: Callable[[str, float], None] | None = None, *, device: str = "cpu") -> float:
     """Compile what the presets and common dtypes need, into the cache on disk of Numba, or of CuPy for "cuda".
 
-    Scans of int16, uint16, uint8 and float32 to float32 and float16 by every interpolation, labels of 1, 2 and 4 bytes;
-    anything else compiles at its first call. Takes a minute or two once, and a moment in every later process.
+    Scans of int16, uint16, uint8 and float32 to float32 and float16 by every interpolation, N4 and the z-score of each,
+    labels of 1, 2 and 4 bytes; anything else compiles at its first call. Takes a minute or two once, and a moment in
+    every later process.
 
     Parameters
     ----------
@@ -59,6 +62,9 @@ def _jobs() -> Iterator[tuple[str, Pipeline, Image]]:
         for steps in _intensity(), *_spatial(("nearest", "linear", "cubic"), "nearest"):
             for result in _RESULTS:
                 yield f"{scan} to {result}: {steps[0].name}", Pipeline(steps, dtype=result), image
+        # A constant image has neither a foreground nor a spread.
+        varied = Image(np.arange(math.prod(_SHAPE)).reshape(_SHAPE).astype(scan), grid)
+        yield f"{scan}: n4", Pipeline((N4(iterations=(1, 1)), ZScore())), varied
     for label in _LABELS:
         image = Image(np.zeros(_SHAPE, label), grid, kind="label")
         for order in ("nearest", "onehot"):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fastprep.core.errors import ConfigError, MissingExtraError
-from fastprep.pipeline.steps import unknown
+from fastprep.pipeline.values import unknown
 
 
 def presets() -> list[str]:
@@ -25,8 +25,6 @@ def text_of_preset(name: str) -> str:
     ConfigError
         There is none of this name; the nearest is offered.
     """
-    from fastprep.pipeline.steps import unknown
-
     if name not in presets():
         raise ConfigError(unknown("preset", name, dict.fromkeys(presets())))
     return (files("fastprep.pipeline") / "presets" / f"{name}.yaml").read_text("utf-8")

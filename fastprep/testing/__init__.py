@@ -1,6 +1,7 @@
 """Phantoms and assertions for the tests of fastprep and of what is built on it."""
 
 from fastprep.testing.assertions import assert_same, to_numpy
+from fastprep.testing.bias_phantom import BiasPhantom, bias_phantom, bias_phantom_on
 from fastprep.testing.phantoms import (
     BRAIN,
     CHEST,
@@ -18,7 +19,10 @@ from fastprep.testing.phantoms import (
 __all__ = [
     "BRAIN",
     "CHEST",
+    "BiasPhantom",
     "assert_same",
+    "bias_phantom",
+    "bias_phantom_on",
     "brain_mri",
     "brain_mri_on",
     "chest_ct",

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from fastprep.core.lattice import Axis
 from fastprep.kernels.cpu import _separable as separable
 from fastprep.kernels.cpu._bias import Rows, binned, find
-from fastprep.kernels.reference.n4 import sharpened
+from fastprep.kernels.reference.n4 import sharpened, step_between
 
 _Array = npt.NDArray[np.float64]
 
@@ -89,7 +89,7 @@ class _Fit:
         low, high = self.range
         before = lattice.copy() if self.itk else lattice
         if low < high:
-            slope = (high - low) / (self.bins - 1)
+            slope = step_between(low, high, self.bins)
             counts = self.rows.histogram(low, slope, self.bins)
             expected = binned(low, slope, sharpened(counts, low, slope, self.fwhm, self.noise))
             sums = self.rows.project(self.cubes, self.controls, expected)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from fastprep.core.lattice import Axis, products, terms
 from fastprep.kernels.cpu import _separable as separable
 from fastprep.kernels.cpu._bias import Rows, binned, find
+from fastprep.kernels.reference.n4 import step_between
 from fastprep.kernels.reference.polynomial import RIDGE, classify
 
 _Array = npt.NDArray[np.float64]
@@ -59,7 +60,7 @@ def polynomial(
         low, high = rows.extremes()
         for step in range(1, iterations + 1):
             if low < high:
-                slope = (high - low) / (bins - 1)
+                slope = step_between(low, high, bins)
                 mean, spread = classify(rows.histogram(low, slope, bins), low, slope, classes)
                 expected = binned(low, slope, mean)
                 moments = rows.project(twice, double, expected, loss=loss, scale=tuning * spread, residuals=False)

@@ -175,7 +175,7 @@ __device__ __forceinline__ void count_block(const BiasJob& job) {
     const State& state = job.state[b];
     const float32 low = of_key(state.low), high = of_key(state.high);
     if (state.done || !(low < high)) return;
-    const float32 slope = float32((float64(high) - float64(low)) / (job.bins - 1)), top = float32(job.bins - 1);
+    const float32 top = float32(job.bins - 1), slope = (high - low) / top;
     for (int32 i = threadIdx.x; i < 2 * (job.bins + 1); i += BIAS_THREADS) counts[i] = 0;
     __syncthreads();
     const int64 first = int64(blockIdx.x % blocks) * 16384;
@@ -412,12 +412,12 @@ __device__ __forceinline__ bool has_ended(State& state, float64 change, float64 
 __device__ __forceinline__ float64 begin_step(State& state, int32 bins, float32& low) {
     low = of_key(state.low);
     const float32 high = of_key(state.high);
-    const float64 slope = low < high ? (float64(high) - float64(low)) / (bins - 1) : 0;
+    const float32 slope = low < high ? (high - low) / float32(bins - 1) : 0.0f;
     __syncthreads();
     if (threadIdx.x == 0) {
         state.step += 1;
         state.origin = low;
-        state.slope = float32(slope);
+        state.slope = slope;
         state.low = 0xffffffffu;
         state.high = 0;
     }

@@ -14,8 +14,9 @@ struct HistogramJob {
     int32 shared;  // 1 where the counts of a block are
 };
 
+// Four blocks on a multiprocessor, said to the compiler so that it does not spill for the sake of more.
 template <class T>
-__global__ void __launch_bounds__(CHUNK_THREADS)
+__global__ void __launch_bounds__(CHUNK_THREADS, 4)
 histogram(const __grid_constant__ HistogramJob one, const Jobs<HistogramJob> jobs) {
     DYNAMIC_SHARED(uint32, counts);
     uint32 block;

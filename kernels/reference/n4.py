@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -47,9 +47,8 @@ def n4(
     lattices = []
     for b in range(many):
         inside = marked[b] & finite[b]
-        logs = np.where(inside, x[b], 0).astype(np.float64)
-        np.log(logs, out=logs, where=logs > 0)
-        field = np.zeros(x.shape[1:])
+        logs = logarithm(np.where(inside, x[b], 0))
+        field = np.zeros(x.shape[1:], np.float32)
         lattice = np.zeros([axis.controls for axis in levels[0]])
         for level, axes in enumerate(levels):
             bases = [axis.dense() for axis in axes]
@@ -62,9 +61,9 @@ def n4(
                 spread[inside] = residual * weight[b][inside]
                 sums = _project(spread, cubes)
                 lattice += np.divide(sums, density, out=np.zeros_like(sums), where=density > 0)
-                before, field = field, _expand(lattice, bases)
+                before, field = field, _expand(lattice, bases).astype(np.float32)
                 ratios = (before - field)[inside]
-                change = _itk_change(ratios) if itk else _change(ratios)
+                change = _itk_change(ratios) if itk else change_of(ratios)
                 counts[b, level], changes[b, level] = step, change
                 if progress is not None:
                     progress(level, step, change)
@@ -86,18 +85,54 @@ def _expand(lattice: _Array, bases: Sequence[_Array]) -> _Array:
     return field
 
 
-def _residual(v: _Array, fwhm: float, noise: float, bins: int) -> _Array:
-    """What the voxels are above their sharpened intensity: the field that is still there, and noise."""
-    low, high = v.min(initial=np.inf), v.max(initial=-np.inf)
-    if not low < high:
-        return np.zeros_like(v)
-    slope = (high - low) / (bins - 1)
-    at = (v - low) / slope
-    base = np.minimum(np.floor(at).astype(int), bins - 1)
+class Histogram(NamedTuple):
+    """Counts of values, and of each value its bin and how far it is into the next."""
+
+    low: float
+    slope: float
+    counts: _Array
+    base: npt.NDArray[np.int64]
+    part: npt.NDArray[np.float32]
+
+    def at_values(self, table: _Array) -> _Array:
+        """A function of the bin, for each value."""
+        after = np.minimum(self.base + 1, table.size - 1)
+        return np.asarray(table[self.base] + (table[after] - table[self.base]) * self.part)
+
+
+def logarithm(x: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """The logarithm in float32, as ITK has it; what is not above 0 keeps its value."""
+    logs = x.astype(np.float32)
+    np.log(logs, out=logs, where=logs > 0)
+    return logs
+
+
+def step_between(low: float, high: float, bins: int) -> float:
+    """The distance of bins in float32, as ITK has it."""
+    return float((np.float32(high) - np.float32(low)) / np.float32(bins - 1))
+
+
+def histogram(v: npt.NDArray[np.float32], bins: int) -> Histogram | None:
+    """Values into bins, in float32; one between two counts in both, by its distance. None where all are alike."""
+    if not v.size or not v.min() < v.max():
+        return None
+    low, slope = float(v.min()), step_between(v.min(), v.max(), bins)
+    at = (v - np.float32(low)) / np.float32(slope)
+    base = np.minimum(np.floor(at), bins - 1).astype(np.int64)
     part = at - base
-    counts = np.bincount(base, 1 - part, bins) + np.bincount(np.minimum(base + 1, bins - 1), part, bins)
-    table = sharpened(counts, low, slope, fwhm, noise)
-    return v - (table[base] + (table[np.minimum(base + 1, bins - 1)] - table[base]) * part)
+    # What rounding put above the last bin is dropped.
+    kept = at <= bins - 1
+    counts = np.bincount(base[kept], 1.0 - part[kept], bins)
+    counts += np.bincount(np.minimum(base + 1, bins - 1)[kept], part[kept], bins)
+    return Histogram(low, slope, counts, base, np.clip(part, 0, 1))
+
+
+def _residual(v: npt.NDArray[np.float32], fwhm: float, noise: float, bins: int) -> _Array:
+    """What the voxels are above their sharpened intensity: the field that is still there, and noise."""
+    found = histogram(v, bins)
+    if found is None:
+        return np.zeros(v.shape)
+    return np.asarray(v - found.at_values(sharpened(found.counts, found.low, found.slope, fwhm, noise)))
 
 
 def sharpened(counts: _Array, low: float, slope: float, fwhm: float, noise: float) -> _Array:
@@ -118,9 +153,9 @@ def sharpened(counts: _Array, low: float, slope: float, fwhm: float, noise: floa
     return np.asarray(expected[start : start + bins])
 
 
-def _change(differences: _Array) -> float:
+def change_of(differences: _Array) -> float:
     """The coefficient of variation of the ratio of two fields."""
-    ratios = np.exp(differences)
+    ratios = np.exp(differences.astype(np.float64))
     return float(ratios.std(ddof=1) / ratios.mean()) if ratios.size > 1 else 0.0
 
 

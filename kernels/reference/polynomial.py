@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastprep.core.lattice import Axis, terms
-from fastprep.kernels.reference.n4 import _change
+from fastprep.kernels.reference.n4 import change_of, histogram, logarithm
 
 _Array = npt.NDArray[np.float64]
 
@@ -64,8 +64,7 @@ def polynomial(
     for b in range(many):
         inside = marked[b] & finite[b]
         at = np.nonzero(inside)
-        logs = x[b][inside].astype(np.float64)
-        np.log(logs, out=logs, where=logs > 0)
+        logs = logarithm(x[b][inside])
         # (voxels, terms), the plain design matrix.
         design = np.stack([z[at[0], i] * y[at[1], j] * x_[at[2], k] for i, j, k in degrees], axis=1)
         average = design.mean(axis=0)
@@ -78,8 +77,8 @@ def polynomial(
             coefficients = coefficients + np.linalg.solve(normal, design.T @ (trust * away))
             # The constant: a field whose logarithm has the mean zero.
             coefficients[0] -= coefficients @ average
-            before, left = left, logs - design @ coefficients
-            change = _change(left - before)
+            before, left = left, (logs - design @ coefficients).astype(np.float32)
+            change = change_of(left - before)
             counts[b], changes[b] = step, change
             if progress is not None:
                 progress(0, step, change)
@@ -121,21 +120,16 @@ def classify(counts: _Array, low: float, slope: float, classes: int) -> Classes:
     return Classes(mean, _MAD * max(float(median), 0.5) * slope)
 
 
-def _judged(left: _Array, classes: int, loss: str, tuning: float, bins: int) -> tuple[_Array, _Array]:
+def _judged(left: npt.NDArray[np.float32], classes: int, loss: str, tuning: float, bins: int) -> tuple[_Array, _Array]:
     """How far voxels are from their class, and how much that is to be believed."""
-    low, high = left.min(), left.max()
-    if not low < high:
-        return np.zeros_like(left), np.ones_like(left)
-    slope = (high - low) / (bins - 1)
-    at = (left - low) / slope
-    base = np.minimum(np.floor(at).astype(int), bins - 1)
-    part, above = at - base, np.minimum(base + 1, bins - 1)
-    counts = np.bincount(base, 1 - part, bins) + np.bincount(above, part, bins)
-    mean, spread = classify(counts, low, slope, classes)
-    away = left - (mean[base] + (mean[above] - mean[base]) * part)
+    found = histogram(left, bins)
+    if found is None:
+        return np.zeros(left.shape), np.ones(left.shape)
+    mean, spread = classify(found.counts, found.low, found.slope, classes)
+    away = left - found.at_values(mean)
     size = np.abs(away) / (tuning * spread)
     if loss == "huber":
-        return away, 1 / np.maximum(size, 1)
+        return away, 1 / np.maximum(size, 1.0)
     if loss == "tukey":
         return away, np.maximum(1 - size**2, 0) ** 2
     return away, np.ones_like(away)
