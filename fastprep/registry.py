@@ -55,7 +55,7 @@ TABLE: tuple[Op, ...] = (
     Op("otsu",         ("moments", "histogram"),      "numpy",   "numba", "cuda", "whole",     0.0),
     Op("foreground_mask", ("moments", "histogram", "ramp"), "numpy", "numba", "cuda", "whole", 0.0),
     Op("n4",           ("n4", "field"),               "numpy",   "numba", "cuda", "whole",     1e-4),
-    Op("polynomial_bias", ("polynomial", "field"),    "numpy",   "numba", "cuda", "whole",     1e-4),
+    Op("polynomial_bias", ("polynomial", "field"),    "numpy",   "numba", "cuda", "whole",     1e-3),
     Op("gaussian_bias", ("masked", "resample", "quotient", "field"), "scipy", "numba", "cuda", "whole", 1e-4),
     Op("homomorphic_bias", ("masked", "resample", "quotient", "field"), "scipy", "numba", "cuda", "whole", 1e-4),
 )

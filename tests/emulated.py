@@ -262,7 +262,7 @@ def torch_on_cuda(monkeypatch: Any, stream: int = _STREAM) -> Callable[[Any], An
 
 def _first_type(expression: str) -> str:
     """What a kernel is instantiated with first; one that is no template has nothing."""
-    return (re.split(r"[<,>]", expression) + [""])[1]
+    return [*re.split(r"[<,>]", expression), ""][1]
 
 
 def _bytes_of(view: DeviceView) -> npt.NDArray[np.uint8]:

@@ -91,7 +91,7 @@ def test_as_the_functions_one_by_one(dtype):
 @pytest.mark.parametrize(
     ("step", "how"),
     [
-        (PolynomialBias(order=2, classes=2), {"order": 2, "classes": 2}),
+        (PolynomialBias(order=2, loss="tukey"), {"order": 2, "loss": "tukey"}),
         (HomomorphicBias(sigma=6), {"sigma": 6}),
         (GaussianBias(sigma=6), {"sigma": 6}),
     ],

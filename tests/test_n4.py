@@ -21,7 +21,8 @@ from fastprep.core.lattice import Splines
 from fastprep.testing.assertions import to_numpy
 from layouts import same_error
 
-#: Largest difference of the log field inside the mask from ITK's, which computes in float32.
+#: Largest difference of the log field inside the mask from ITK's. ITK drops the brightest voxel or not, as float32
+#: rounds: of the few voxels of a very small image, one shows.
 AGREES = 1e-4
 FEW = (4, 3)
 
@@ -49,8 +50,8 @@ CASES = {
     "anisotropic": {"shape": (9, 31, 24)},
     "thin": {"shape": (3, 25, 23)},
     "two voxels deep": {"shape": (2, 25, 23)},
-    "primes": {"shape": (13, 17, 19), "iterations": (3, 2, 2)},
-    "flat": {"shape": (31, 37)},
+    "primes": {"shape": (23, 17, 29), "iterations": (3, 2, 2)},
+    "flat": {"shape": (121, 130)},
     "no mask": {"masked": False},
     "zeros and negatives": {"holes": True},
     "control points": {"control_points": (5, 6, 4)},
@@ -91,9 +92,9 @@ def test_itk_stops_where_itk_stops(backend, put):
     """ITK's own convergence: a running mean in float32."""
     case = head((20, 22, 24), noise=0.01)
     iterations = (8, 8)
-    _, log_field = oracles.sitk_n4(case.image, case.mask, iterations=iterations, threshold=2e-3)
+    _, log_field = oracles.sitk_n4(case.image, case.mask, iterations=iterations, threshold=5e-3)
     result = fp.n4(
-        put(case.image), put(case.mask), iterations=iterations, convergence="itk", convergence_threshold=2e-3
+        put(case.image), put(case.mask), iterations=iterations, convergence="itk", convergence_threshold=5e-3
     )
     assert np.abs(to_numpy(result.log_field) - log_field)[case.mask].max() <= AGREES
     assert min(result.iterations) < 8, "no level ended early: the case shows nothing"
@@ -101,7 +102,7 @@ def test_itk_stops_where_itk_stops(backend, put):
 
 @pytest.mark.parametrize("factor", [2, 3, (1, 2, 3)])
 def test_shrunken_images_give_the_field_of_the_whole_one(backend, put, factor):
-    case = head((19, 25, 30))
+    case = head((31, 37, 41))
     factors = (factor,) * 3 if isinstance(factor, int) else factor
     part = tuple(Splines(n, 1).sampled(f)[0] for n, f in zip(case.image.shape, factors, strict=True))
     _, whole = oracles.sitk_n4(case.image[part], case.mask[part], iterations=FEW, full=case.image)
@@ -109,11 +110,9 @@ def test_shrunken_images_give_the_field_of_the_whole_one(backend, put, factor):
     assert np.abs(to_numpy(result.log_field) - whole)[case.mask].max() <= AGREES
 
 
-@pytest.mark.parametrize("n", [4, 5, 17, 40])
+@pytest.mark.parametrize("n", [10, 11, 17, 40])
 @pytest.mark.parametrize("factor", [2, 3, 4, 5])
 def test_voxels_are_those_that_itk_keeps(n, factor):
-    if n < factor:
-        pytest.skip("ITK shrinks no axis to nothing")
     sitk = oracles.peer("SimpleITK")
     kept = sitk.GetArrayFromImage(sitk.Shrink(sitk.GetImageFromArray(np.arange(3.0 * n).reshape(3, n)), [factor, 1]))
     part, _ = Splines(n, 1).sampled(factor)
@@ -132,9 +131,9 @@ SCANS = [
 
 
 @pytest.mark.parametrize(("name", "factor", "iterations", "threshold", "convergence"), SCANS)
-def test_real_scans(scans, name, factor, iterations, threshold, convergence):
+def test_real_scans(data, name, factor, iterations, threshold, convergence):
     sitk = oracles.peer("SimpleITK")
-    image = sitk.ReadImage(str(scans / "mri" / f"{name}.nii.gz"), sitk.sitkFloat32)
+    image = sitk.ReadImage(str(data / "mri" / f"{name}.nii.gz"), sitk.sitkFloat32)
     x = sitk.GetArrayFromImage(image)
     mask = sitk.GetArrayFromImage(sitk.OtsuThreshold(image, 0, 1, 200)) > 0
     part = tuple(Splines(n, 1).sampled(factor)[0] for n in x.shape)

@@ -14,9 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 _Array = npt.NDArray[np.float64]
+_Floats = npt.NDArray[np.float32]
 
 #: A voxel this close to the end of the last span is in it: ITK's tolerance, in voxels.
 _END = 1e-3
+#: Of the trace of normal equations, what is added to their diagonal: where voxels say nothing, neither does the fit.
+RIDGE = 1e-8
+#: Shares below this are no more than rounding.
+_LEAST = 1e-30
 #: Nodes of a smoothed image per standard deviation, and standard deviations a Gaussian is long.
 _NODES, _REACH = 3, 4
 
@@ -79,7 +84,7 @@ class Splines:
         low, high = int(there[0]), int(there[-1])
         part = slice(int(taken[low]), int(taken[high]) + 1, factor)
         step = self.spans / (size - 1)
-        return part, self._table(np.arange(low, high + 1) * step, step)
+        return part, self._table(np.arange(low, high + 1, dtype=np.float64) * step, step)
 
     def refined(self) -> tuple[Splines, _Array]:
         """The same splines on half the span, and the matrix that gives their control values."""
@@ -126,7 +131,8 @@ class Legendre:
     def axis(self, at: _Array) -> Axis:
         """The polynomials at voxel coordinates."""
         scaled = np.clip(2 * at / (self.n - 1) - 1, -1, 1)
-        return Axis(np.zeros(at.size, np.int32), np.polynomial.legendre.legvander(scaled, self.order), self.order + 1)
+        weight = np.asarray(np.polynomial.legendre.legvander(scaled, self.order), np.float64)
+        return Axis(np.zeros(at.size, np.int32), weight, self.order + 1)
 
 
 class Nodes(NamedTuple):
@@ -152,6 +158,23 @@ def gaussian_nodes(n: int, sigma: float) -> Nodes:
     weight[(index < 0) | (index >= n) | (np.abs(index - at) > _REACH * sigma)] = 0
     used = weight.any(axis=1)
     return Nodes(Splines(n, spans), np.clip(index, 0, n - 1)[used], weight[used])
+
+
+def smooth_controls(values: _Floats, shares: _Floats, balance: _Floats, logarithm: bool) -> _Array:
+    """Control values of the splines through ``values / shares`` at nodes, or through its logarithm unless it is one.
+
+    A control value is ``(8 f[k] - f[k - 1] - f[k + 1]) / 6`` along each axis, which is exact for cubics; so there is a
+    node more at each end. Where there are no shares, the mean by shares stands in. The mean by ``balance`` comes off.
+    """
+    share = np.where(shares > _LEAST, shares, 0).astype(np.float64)
+    known = share > 0
+    f = np.divide(values, share, out=np.ones(share.shape), where=known)
+    f = f if logarithm else np.log(f)
+    f = np.where(known, f - (f * share).sum() / share.sum(), 0)
+    for axis in range(3):
+        a = np.moveaxis(f, axis, 0)
+        f = np.moveaxis((8 * a[1:-1] - a[:-2] - a[2:]) / 6, 0, axis)
+    return np.asarray(f - (f * balance).sum() / balance.sum(dtype=np.float64))
 
 
 def reach(axis: Axis) -> tuple[npt.NDArray[np.int64], _Array]:

@@ -152,11 +152,12 @@ def scan_of(x: Any, mask: Any, weights: Any, spacing: Sequence[float] | None) ->
     extra = {name: a.array if isinstance(a, Image) else a for name, a in (("mask", mask), ("weights", weights))}
     view = _physical(x)
     if isinstance(x, Image):
-        ndim, steps = x.grid.ndim, x.grid.spacing
+        ndim = x.grid.ndim
+        steps: tuple[float, ...] | None = x.grid.spacing
     else:
         marks = next((a for a in extra.values() if a is not None), None)
-        known = len(spacing) if spacing is not None else min(3, len((array if marks is None else marks).shape))
-        ndim, steps = known, None if spacing is None else check_spacing(spacing, len(spacing))
+        ndim = len(spacing) if spacing is not None else min(3, len((array if marks is None else marks).shape))
+        steps = None if spacing is None else check_spacing(spacing, len(spacing))
     leading, space = check_space(view.shape, ndim)
     check_together(x=array, **{name: a for name, a in extra.items() if a is not None})
     for name, given in (("mask", mask), ("weights", weights)):
@@ -180,15 +181,14 @@ def corrected(scan: Scan, fit: Fit, bases: Sequence[Basis]) -> Any:
 
 def three_axes(axes: tuple[Axis, ...]) -> tuple[Axis, Axis, Axis]:
     """Two space axes as three, nothing changing along the first."""
-    if len(axes) == 3:
-        return axes
-    return (idle_axis(1, axes[0].weight.shape[1]), *axes)
+    z = axes[0] if len(axes) == 3 else idle_axis(1, axes[0].weight.shape[1])
+    return z, axes[-2], axes[-1]
 
 
 def per_axis(name: str, value: int | Sequence[int], space: tuple[int, ...], *, least: int) -> tuple[int, ...]:
     """One whole number per space axis, from one for all or one for each."""
     values = tuple(value) if isinstance(value, Sequence) else (value,) * len(space)
-    if len(values) != len(space) or not all(isinstance(v, numbers.Integral) and v >= least for v in values):
+    if len(values) != len(space) or not all(_is_whole(v) and v >= least for v in values):
         msg = f"{name}={value!r}: expected a whole number of at least {least}, or {len(space)} of them"
         raise ArgumentError(msg)
     return tuple(int(v) for v in values)
@@ -197,9 +197,13 @@ def per_axis(name: str, value: int | Sequence[int], space: tuple[int, ...], *, l
 def check_whole(**values: tuple[Any, int, int]) -> None:
     """Whole numbers by name, each with the least and the most it may be."""
     for name, (value, least, most) in values.items():
-        if not isinstance(value, numbers.Integral) or not least <= value <= most:
+        if not _is_whole(value) or not least <= value <= most:
             msg = f"{name}={value!r}: expected a whole number from {least} to {most}"
             raise ArgumentError(msg)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def check_positive(**values: float) -> None:

@@ -15,7 +15,7 @@ def homomorphic_bias(
     *,
     weights: Any = None,
     label: int | None = None,
-    sigma: float = 25.0,
+    sigma: float = 40.0,
     spacing: Sequence[float] | None = None,
     nan: str = "raise",
 ) -> BiasField:

@@ -1,4 +1,4 @@
-"""polynomial_bias: a bias field that is a polynomial, from the classes of intensity."""
+"""polynomial_bias: a bias field that is a polynomial of the position."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from fastprep.ops._bias import (
 )
 from fastprep.registry import kernel
 
-LOSSES = ("tukey", "huber", "none")
-#: Standard deviations at which a loss gives an outlier up; 95 % efficient on normal noise.
-_TUNING = {"tukey": 4.685, "huber": 1.345, "none": 1.0}
+LOSSES = ("huber", "tukey", "none")
+#: Standard deviations at which a loss begins, or has given an outlier up.
+_TUNING = {"huber": 2.5, "tukey": 4.685, "none": 1.0}
 
 
 def polynomial_bias(
@@ -33,22 +33,24 @@ def polynomial_bias(
     weights: Any = None,
     label: int | None = None,
     order: int = 3,
-    classes: int = 3,
-    iterations: int = 20,
-    convergence_threshold: float = 1e-4,
-    loss: str = "tukey",
+    iterations: int = 50,
+    convergence_threshold: float = 3e-4,
+    relaxation: float = 1.8,
+    bias_field_fwhm: float = 0.1,
+    wiener_noise: float = 0.01,
+    histogram_bins: int = 200,
+    loss: str = "huber",
     tuning: float | None = None,
-    histogram_bins: int = 256,
     spacing: Sequence[float] | None = None,
     nan: str = "raise",
     progress: Callable[[int, int, float], None] | None = None,
 ) -> BiasField:
     """Bias field as a polynomial of the position, fitted by robust least squares to the log intensities.
 
-    ``log x = class mean + sum over i + j + k <= order of c_ijk P_i(z) P_j(y) P_k(x) + noise``, P Legendre polynomials
-    on [-1, 1]. Each iteration sorts what is left of the log intensities into ``classes`` (k-means on their histogram),
-    takes the mean of its class from each voxel, weighs voxels by ``loss`` and the median of their distances, and solves
-    the weighted normal equations. The constant is such that the log field has the mean zero inside the mask.
+    ``log x = tissue + sum over i + j + k <= order of c_ijk P_i(z) P_j(y) P_k(x) + noise``, P Legendre polynomials on
+    [-1, 1]. Each iteration sharpens the histogram of what is left of the log intensities, as `n4` does, takes from each
+    voxel what its intensity is expected to be then, weighs voxels by ``loss`` and the median of their distances, and
+    solves the weighted normal equations. The constant is such that the log field has the mean zero inside the mask.
 
     Parameters
     ----------
@@ -58,11 +60,12 @@ def polynomial_bias(
         default all count, the background too: give a mask.
     weights : confidence of each voxel, of the mask's shape; only voxels above 0 count.
     order : highest total degree, 1 to 4; beyond 3 the polynomial begins to follow anatomy.
-    classes : of intensity, about as many as there are tissues.
     iterations : at most; it ends when the coefficient of variation of ``exp(old field - new field)`` is at most
         ``convergence_threshold``.
-    loss : "tukey" (biweight), "huber", or "none"; ``tuning`` is the distance, in standard deviations, from which on
-        voxels count less (Huber) or not at all (Tukey): 1.345 and 4.685.
+    relaxation : each step is this much of the solution, below 2; sharpening shows only part of the field at a time.
+    bias_field_fwhm, wiener_noise, histogram_bins : of the sharpening, in log intensity; see `n4`.
+    loss : "huber", "tukey" (biweight), or "none"; ``tuning`` is the distance, in standard deviations, from which on
+        voxels count less (Huber, 2.5) or not at all (Tukey, 4.685).
     nan : "raise", or "ignore": NaN and infinity inside the mask are left out, and stay what they are.
     progress : called as ``progress(0, iteration, convergence)``; what it raises ends the estimation.
 
@@ -85,26 +88,29 @@ def polynomial_bias(
 
     Notes
     -----
-    Sources: Styner et al. 2000 for polynomial fields and classes; Huber 1964 and Beaton and Tukey 1974 for the losses.
+    Sources: Sled, Zijdenbos and Evans 1998 for the sharpening; Huber 1964 and Beaton and Tukey 1974 for the losses.
 
     Examples
     --------
     >>> import numpy as np
     >>> z, y, x = np.ogrid[-1:1:24j, -1:1:24j, -1:1:24j]
     >>> head = np.where(z**2 + y**2 + x**2 < 0.8, np.where(z**2 + y**2 + x**2 < 0.3, 90.0, 60.0), 0.0)
-    >>> result = polynomial_bias(head * np.exp(0.3 * x), head > 0, classes=2)
+    >>> result = polynomial_bias(head * np.exp(0.3 * x), head > 0)
     >>> round(float(result.lattice[0, 0, 1]), 2)
     0.3
     """
     scan = scan_of(x, mask, weights, spacing)
     check_nan(nan)
-    check_whole(order=(order, 1, 4), classes=(classes, 1, 16), histogram_bins=(histogram_bins, 8, 512))
+    check_whole(order=(order, 1, 4), histogram_bins=(histogram_bins, 2, 512))
     check_whole(iterations=(iterations, 1, 10**6))
     if loss not in LOSSES:
         msg = f"loss={loss!r}: expected one of {', '.join(LOSSES)}"
         raise ArgumentError(msg)
     tuned = _TUNING[loss] if tuning is None else tuning
-    check_positive(tuning=tuned)
+    if not relaxation < 2:
+        msg = f"relaxation={relaxation}: expected a number below 2"
+        raise ArgumentError(msg)
+    check_positive(tuning=tuned, bias_field_fwhm=bias_field_fwhm, wiener_noise=wiener_noise, relaxation=relaxation)
     bases = tuple(legendre(n, order) for n in scan.space)
     found = kernel("polynomial", scan.array)(
         scan.volumes,
@@ -114,9 +120,11 @@ def polynomial_bias(
         three_axes(tuple(voxels(b) for b in bases)),
         three_axes(tuple(voxels(legendre(n, 2 * order)) for n in scan.space)),
         order,
-        classes,
         iterations,
         float(convergence_threshold),
+        float(relaxation),
+        float(bias_field_fwhm),
+        float(wiener_noise),
         loss,
         float(tuned),
         histogram_bins,

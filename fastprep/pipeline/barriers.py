@@ -123,7 +123,7 @@ class N4(BiasStep):
             convergence_threshold=number("convergence_threshold", self.convergence_threshold),
             bias_field_fwhm=positive("bias_field_fwhm", self.bias_field_fwhm),
             wiener_noise=positive("wiener_noise", self.wiener_noise),
-            histogram_bins=count("histogram_bins", self.histogram_bins, least=2, most=1024),
+            histogram_bins=count("histogram_bins", self.histogram_bins, least=2, most=512),
             control_points=counts("control_points", self.control_points, least=order + 1),
             spline_order=order,
             spline_spacing=None if self.spline_spacing is None else positive("spline_spacing", self.spline_spacing),
@@ -137,10 +137,12 @@ class PolynomialBias(BiasStep):
     name = "polynomial_bias"
     reports = True
     order: int = 3
-    classes: int = 3
-    iterations: int = 20
-    convergence_threshold: float = 1e-4
-    loss: str = "tukey"
+    iterations: int = 50
+    convergence_threshold: float = 3e-4
+    bias_field_fwhm: float = 0.1
+    wiener_noise: float = 0.01
+    histogram_bins: int = 200
+    loss: str = "huber"
     tuning: float | None = None
 
     def __post_init__(self) -> None:
@@ -150,9 +152,11 @@ class PolynomialBias(BiasStep):
         set_fields(
             self,
             order=count("order", self.order, most=4),
-            classes=count("classes", self.classes, most=16),
             iterations=count("iterations", self.iterations),
             convergence_threshold=number("convergence_threshold", self.convergence_threshold),
+            bias_field_fwhm=positive("bias_field_fwhm", self.bias_field_fwhm),
+            wiener_noise=positive("wiener_noise", self.wiener_noise),
+            histogram_bins=count("histogram_bins", self.histogram_bins, least=2, most=512),
             tuning=None if self.tuning is None else positive("tuning", self.tuning),
         )
 
@@ -161,7 +165,7 @@ class PolynomialBias(BiasStep):
 class _SmoothBias(BiasStep):
     """A corrector with a width in mm."""
 
-    sigma: float = 25.0
+    sigma: float = 40.0
 
     def __post_init__(self) -> None:
         super().__post_init__()

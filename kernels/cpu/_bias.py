@@ -35,7 +35,7 @@ class Inside(NamedTuple):
     marks: npt.NDArray[np.bool_] | None
     low: npt.NDArray[np.int64]
     high: npt.NDArray[np.int64]
-    count: int
+    voxels: int
     broken: int
 
 
@@ -90,7 +90,7 @@ class Rows:
     """The logarithms of a volume where it counts, and the same without the field so far."""
 
     def __init__(self, x: npt.NDArray[Any], inside: Inside, weight: npt.NDArray[Any] | None) -> None:
-        self.depth, self.width, self.count = x.shape[0], x.shape[2], inside.count
+        self.depth, self.width, self.count = x.shape[0], x.shape[2], inside.voxels
         self.low = inside.low
         self.start = np.concatenate([[0], np.cumsum(inside.high - inside.low)])
         self.weighted = weight is not None
@@ -120,7 +120,7 @@ class Rows:
         # What rounding put above the last bin is dropped, as ITK drops it.
         whole -= part
         whole[1:] += part[:-1]
-        return whole
+        return np.asarray(whole)
 
     def project(
         self,
@@ -139,12 +139,12 @@ class Rows:
         sums = np.empty((len(self.bounds) - 1, *controls))
         low, slope, pairs = expected or Binned(0.0, 1.0, np.zeros(1, np.int64))
         how = LOSSES[loss] if expected is not None else -1
-        kind = (np.float32(low), np.float32(slope), pairs, how, np.float32(scale), residuals)
-        rows = (self.low, self.start, self.v, self.weight, self.weighted)
+        numbers = (np.float32(low), np.float32(slope), pairs, how, np.float32(scale), residuals)
+        given: tuple[Any, ...] = (self.low, self.start, self.v, self.weight, self.weighted, *numbers, *table)
 
         def work(a: int, b: int) -> None:
             for g in range(a, b):
-                _gather(*rows, *kind, *table, self.bounds[g], self.bounds[g + 1], sums[g])
+                _gather(*given, self.bounds[g], self.bounds[g + 1], sums[g])
 
         run_slabs(work, len(sums))
         return np.asarray(sums.sum(axis=0))

@@ -26,7 +26,7 @@ class Table(NamedTuple):
     x_first: Any  # (pieces,) first control of each
 
 
-def table(axes: tuple[Axis, Axis, Axis], weights: tuple[Any, Any, Any] | None = None) -> Table:
+def table(axes: tuple[Axis, Axis, Axis], weights: tuple[Any, ...] | None = None) -> Table:
     """The tables of three axes; ``weights`` take the place of the axes' own."""
     z, y, x = axes
     wz, wy, wx = (a.weight for a in axes) if weights is None else weights

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fastprep.core.lattice import Axis
+from fastprep.core.sharpening import sharpened, step_between
 from fastprep.kernels.cpu import _separable as separable
 from fastprep.kernels.cpu._bias import Rows, binned, find
-from fastprep.kernels.reference.n4 import sharpened, step_between
 
 _Array = npt.NDArray[np.float64]
 
@@ -47,7 +47,7 @@ def n4(
     masks = [None if mask is None else mask[b % len(mask)] for b in range(many)]
     trust = [None if weights is None else weights[b % len(weights)] for b in range(many)]
     inside = [find(x[b], masks[b], trust[b], label) for b in range(many)]
-    counted(np.array([(found.count, found.broken) for found in inside]))
+    counted(np.array([(found.voxels, found.broken) for found in inside]))
     lattice = np.zeros((many, *(axis.controls for axis in levels[0])))
     counts, changes = np.zeros((many, len(levels)), np.int32), np.zeros((many, len(levels)))
     done = []

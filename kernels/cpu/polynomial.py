@@ -1,4 +1,4 @@
-"""A bias field as a polynomial, fitted to what log intensities are above the mean of their class.
+"""A bias field as a polynomial, fitted to what log intensities are above their sharpened ones.
 
 The normal equations hold sums of products of two polynomials, and such a product is a sum of polynomials up to twice
 the order: so it is enough to sum the weights against those, one axis after the other.
@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastprep.core.lattice import Axis, products, terms
+from fastprep.core.lattice import RIDGE, Axis, products, terms
+from fastprep.core.sharpening import sharpened, spread_around, step_between
 from fastprep.kernels.cpu import _separable as separable
 from fastprep.kernels.cpu._bias import Rows, binned, find
-from fastprep.kernels.reference.n4 import step_between
-from fastprep.kernels.reference.polynomial import RIDGE, classify
 
 _Array = npt.NDArray[np.float64]
 
@@ -29,9 +28,11 @@ def polynomial(
     axes: tuple[Axis, Axis, Axis],
     double_axes: tuple[Axis, Axis, Axis],
     order: int,
-    classes: int,
     iterations: int,
     threshold: float,
+    relaxation: float,
+    fwhm: float,
+    noise: float,
     loss: str,
     tuning: float,
     bins: int,
@@ -47,7 +48,7 @@ def polynomial(
     masks = [None if mask is None else mask[b % len(mask)] for b in range(many)]
     trust = [None if weights is None else weights[b % len(weights)] for b in range(many)]
     inside = [find(x[b], masks[b], trust[b], label) for b in range(many)]
-    counted(np.array([(where.count, where.broken) for where in inside]))
+    counted(np.array([(where.voxels, where.broken) for where in inside]))
     shape, double = tuple(a.controls for a in axes), tuple(a.controls for a in double_axes)
     once, twice = separable.table(axes), separable.table(double_axes)
     found = np.zeros((many, *shape))
@@ -61,11 +62,12 @@ def polynomial(
         for step in range(1, iterations + 1):
             if low < high:
                 slope = step_between(low, high, bins)
-                mean, spread = classify(rows.histogram(low, slope, bins), low, slope, classes)
-                expected = binned(low, slope, mean)
-                moments = rows.project(twice, double, expected, loss=loss, scale=tuning * spread, residuals=False)
-                sums = rows.project(once, shape, expected, loss=loss, scale=tuning * spread)
-                found[b] += solved(moments, sums, order)
+                numbers = rows.histogram(low, slope, bins)
+                values = sharpened(numbers, low, slope, fwhm, noise)
+                expected, scale = binned(low, slope, values), tuning * spread_around(values, numbers, low, slope)
+                moments = rows.project(twice, double, expected, loss=loss, scale=scale, residuals=False)
+                sums = rows.project(once, shape, expected, loss=loss, scale=scale)
+                found[b] += relaxation * solved(moments, sums, order)
                 # The constant: a field whose logarithm has the mean zero.
                 found[b, 0, 0, 0] -= (found[b] * share).sum()
             new = rows.subtract(found[b], once)

@@ -1,11 +1,11 @@
-"""A smooth log field from sums of values and of shares around the nodes of a lattice: so few that NumPy is quick."""
+"""A smooth log field from sums around the nodes of a lattice, which are so few that NumPy is quick."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from fastprep.kernels.reference import quotient as reference
+from fastprep.core.lattice import smooth_controls
 
 
 def quotient(
@@ -20,4 +20,5 @@ def quotient(
     ``values`` and ``shares`` (B, kz + 2, ky + 2, kx + 2) have a node more at each end than ``lattice`` (B, kz, ky, kx)
     and ``balance``.
     """
-    reference.quotient(values, shares, balance, logarithm, lattice)
+    for b in range(len(values)):
+        lattice[b] = smooth_controls(values[b], shares[b], balance[b], logarithm)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from fastprep.core.device_view import DeviceView
 from fastprep.core.lattice import Axis
+from fastprep.core.sharpening import transform_size
 from fastprep.kernels.gpu._compile import driver
 from fastprep.kernels.gpu._launch import Launch, launch_alone, scratch, tables
 from fastprep.kernels.gpu._separable import AXIS, axis_tables
@@ -43,8 +44,17 @@ STATE = np.dtype(
 LOSSES = {"none": 0, "huber": 1, "tukey": 2}
 #: The struct `Any`.
 ANY = "P4qii"
+#: The struct `Sharpening`.
+SHARPENING = "ddPii"
 #: The struct `BiasJob`.
 BIAS = f"{3 * ANY}dii3ii11P{6 * AXIS}3P3iiii"
+
+
+def sharpening_of(x: DeviceView, bins: int, fwhm: float, noise: float) -> tuple[tuple[Any, ...], Table]:
+    """The numbers of a struct `Sharpening`, and the table they point to."""
+    size = transform_size(bins)
+    turn = tables(x, np.asarray(np.exp(-2j * np.pi * np.arange(size // 2) / size), np.complex128).tobytes())
+    return (fwhm, noise, *turn.addresses, size, 0), turn
 
 
 def zeros(x: DeviceView, words: int, start: bytes | None = None) -> DeviceView:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
 from fastprep.core.device_view import DeviceView
 from fastprep.core.lattice import Axis
+from fastprep.core.sharpening import transform_size
+from fastprep.kernels.gpu._bias import SHARPENING, Level, Told, Work, sharpening_of, zeros
 from fastprep.kernels.gpu._bias import THREADS as THREADS
-from fastprep.kernels.gpu._bias import Level, Told, Work, zeros
 from fastprep.kernels.gpu._launch import scratch, tables
 from fastprep.kernels.gpu._types import job
 
@@ -25,7 +25,7 @@ INSTANCES = (
     *(f"{name}<{taps}>" for name in _FITTING for taps in _TAPS),
 )
 #: What the struct `N4Job` has after its `BiasJob`.
-_REST = job("3dPPP3PP3iiiiii")
+_REST = job(f"{SHARPENING}dPP3PP3iiii")
 
 
 def n4(
@@ -52,9 +52,9 @@ def n4(
     and voxels inside that are not finite; those do not count. This waits for the device once, for that number.
     """
     work = Work("n4", x, mask, weights, label, bins, differences=itk)
-    many, size = x.shape[0], 2 ** (math.ceil(math.log2(bins)) + 1)
+    many = x.shape[0]
     steps, changes = scratch(x, (many, len(levels)), "int32"), scratch(x, (many, len(levels)), "float64")
-    twiddle = tables(x, _twiddle(size))
+    sharpening, turn = sharpening_of(x, bins, fwhm, noise)
     lattice = zeros(x, many * math.prod(axis.controls for axis in levels[0]))
     for number, axes in enumerate(levels):
         grown = growth[number] if number < len(growth) else ()
@@ -62,20 +62,16 @@ def n4(
         turned = tables(x, *(np.ascontiguousarray(matrix, np.float64).tobytes() for matrix in grown)) if grown else None
         bigger = scratch(x, (many, *shape), "float64") if grown else lattice
         rest = _REST.pack(
-            fwhm,
-            noise,
+            *sharpening,
             threshold,
-            *twiddle.addresses,
             steps.address,
             changes.address,
             *((0, 0, 0) if turned is None else turned.addresses),
             bigger.address if grown else 0,
             *shape,
-            size,
             number,
             len(levels),
             itk,
-            0,
         )
         squares = [axis._replace(weight=axis.weight**2) for axis in axes]
         cubes = [
@@ -85,7 +81,7 @@ def n4(
         density = scratch(x, (many, *(axis.controls for axis in axes)), "float64")
         weigh = work.level(axes, squares, lattice, density, residuals=False)
         fit = work.level(axes, cubes, lattice, density, residuals=True)
-        touched, kept = [steps, changes, bigger], [twiddle, *([] if turned is None else [turned])]
+        touched, kept = [steps, changes, bigger], [turn, *([] if turned is None else [turned])]
 
         def launch(level: Level, name: str, blocks: int, shared: int = 0, threads: int = THREADS) -> None:
             level.launch(name, level.packed + rest, blocks, shared, threads, touched, kept)
@@ -98,7 +94,7 @@ def n4(
         told = Told(work, steps, changes, number, progress)
         for step in range(iterations[number]):
             launch(fit, "count", work.counting, 8 * (bins + 1))
-            launch(fit, "sharpen", many, 40 * size)
+            launch(fit, "sharpen", many, 40 * transform_size(bins))
             if told.ended(step):
                 break
             launch(fit, f"gather<{fit.taps}>", fit.gathering, fit.gathered)
@@ -110,10 +106,3 @@ def n4(
         told.last()
         lattice = bigger
     return lattice.with_shape((many, *(axis.controls for axis in levels[-1]))), steps, changes
-
-
-@cache
-def _twiddle(size: int) -> bytes:
-    """``exp(-2 pi i k / size)`` for k below size / 2, as pairs."""
-    turn = np.exp(-2j * np.pi * np.arange(size // 2) / size)
-    return np.asarray(turn, np.complex128).tobytes()

@@ -1,15 +1,14 @@
-// A bias field as a polynomial, fitted to what log intensities are above the mean of their class. A reweighting is eight
-// launches: the histogram of what is left, its classes, the sums of weights and of weighted residuals against Legendre
+// A bias field as a polynomial, fitted to what log intensities are above their sharpened ones. A reweighting is eight
+// launches: the histogram of what is left, its sharpening, the sums of weights and of weighted residuals against Legendre
 // polynomials (two each), the normal equations, and what is left then.
-#include "bias.cuh"
+#include "sharpen.cuh"
 
-constexpr int MOST_TERMS = 35, MOST_BINS = 512, MOST_CLASSES = 16, MOST_MOVES = 100;
-// Bins by which cuts between classes may still move when they count as still.
-constexpr float64 STILL = 1e-6;
+constexpr int MOST_TERMS = 35, MOST_BINS = 512;
 
 struct PolynomialJob {
     BiasJob bias;
-    float64 threshold, tuning, ridge;
+    Sharpening sharpening;
+    float64 threshold, tuning, ridge, relaxation;
     const float64* moments;  // of the weights, up to twice the order
     const float64* sums;  // of the weighted residuals
     const float64* share;  // of all voxels alike
@@ -17,7 +16,7 @@ struct PolynomialJob {
     const int32* terms;  // (count, 3): degrees along z, y, x
     int32* steps;
     float64* changes;
-    int32 order, count, classes, padding;
+    int32 order, count, padding[2];
 };
 
 __global__ void __launch_bounds__(BIAS_THREADS)
@@ -47,83 +46,40 @@ total(const __grid_constant__ PolynomialJob job) {
     if (threadIdx.x % 32 == 0) bias.density[int64(b) * points + point] = sum;
 }
 
-// A running sum over bins, at a place between them.
-__device__ __forceinline__ float64 below(const float64* sums, int32 bins, float64 at) {
-    const int32 i = at < bins ? int32(at) : bins - 1;
-    return sums[i] + (sums[i + 1] - sums[i]) * (at - i);
-}
-
-// Whether the last step was the last one, and otherwise the classes: one-dimensional k-means on the histogram, its start
-// at even quantiles (Lloyd 1982), and the median distance from them. A bin is spread evenly over its width: were cuts
-// between whole bins, rounding could move one. A block per volume.
+// Whether the last step was the last one, and otherwise what is expected of each bin, and how far voxels are from it: the
+// median of their distances. Counts between two distances are shared between both, so that it is continuous. A block per
+// volume.
 __global__ void __launch_bounds__(BIAS_THREADS)
-classify(const __grid_constant__ PolynomialJob job) {
-    __shared__ float64 number[MOST_BINS + 1], mass[MOST_BINS + 1], mean[MOST_CLASSES], cuts[MOST_CLASSES + 1];
-    __shared__ float64 near[MOST_BINS];
+sharpen(const __grid_constant__ PolynomialJob job) {
+    DYNAMIC_SHARED(Complex, memory);
+    __shared__ float64 number[MOST_BINS], near[MOST_BINS];
     const BiasJob& bias = job.bias;
-    const int32 bins = bias.bins, classes = job.classes, b = blockIdx.x;
+    const int32 bins = bias.bins, b = blockIdx.x;
     State& state = bias.state[b];
     if (state.done) return;
     if (state.step > 0 && has_ended(state, change_of(bias, b), job.threshold, job.steps, job.changes, b)) return;
-    float32 origin;
-    const float64 slope = begin_step(state, bins, origin), low = origin;
+    float32 low;
+    const float64 slope = begin_step(state, bins, low);
     if (!(slope > 0)) return;
-    uint64* const counted = bias.counted + int64(b) * 2 * (bins + 1);
-    for (int32 i = threadIdx.x; i < bins; i += BIAS_THREADS) number[i + 1] = bin_count(counted, bins, i);
-    __syncthreads();
-    for (int32 i = threadIdx.x; i < 2 * (bins + 1); i += BIAS_THREADS) counted[i] = 0;
-    if (threadIdx.x == 0) {
-        number[0] = mass[0] = 0;
-        for (int32 i = 0; i < bins; i++) {
-            mass[i + 1] = mass[i] + number[i + 1] * (low + slope * i);
-            number[i + 1] += number[i];
-        }
-        for (int32 k = 0, i = 0; k < classes; k++) {
-            const float64 quantile = (k + 0.5) / classes * number[bins];
-            while (i < bins - 1 && number[i + 1] < quantile) i++;
-            mean[k] = low + slope * (i + (quantile - number[i]) / (number[i + 1] - number[i]) - 0.5);
-            cuts[k] = 0;
-        }
-        cuts[classes] = bins;
-        for (int32 move = 0; move < MOST_MOVES; move++) {
-            bool still = true;
-            for (int32 k = 1; k < classes; k++) {
-                float64 at = ((mean[k] + mean[k - 1]) / 2 - low) / slope + 0.5;
-                at = at < 0 ? 0 : (at > bins ? bins : at);
-                still = still && fabs(at - cuts[k]) < STILL;
-                cuts[k] = at;
-            }
-            for (int32 k = 0; k < classes; k++) {
-                const float64 share = below(number, bins, cuts[k + 1]) - below(number, bins, cuts[k]);
-                if (share > 0) mean[k] = (below(mass, bins, cuts[k + 1]) - below(mass, bins, cuts[k])) / share;
-            }
-            if (still) break;
-        }
-    }
-    __syncthreads();
-    float32* const expected = bias.expected + int64(b) * 2 * bins;
+    const uint64* const counted = bias.counted + int64(b) * 2 * (bins + 1);
     for (int32 i = threadIdx.x; i < bins; i += BIAS_THREADS) {
-        float64 sum = 0;
-        for (int32 k = 0; k < classes; k++) {
-            const float64 from = cuts[k] > i ? cuts[k] : float64(i), to = cuts[k + 1] < i + 1 ? cuts[k + 1] : float64(i + 1);
-            if (to > from) sum += mean[k] * (to - from);
-        }
-        expect(expected, bins, i, float32(sum));
-        mass[i] = sum;
+        number[i] = bin_count(counted, bins, i);
+        near[i] = 0;
     }
+    __syncthreads();
+    sharpen_block(bias, job.sharpening, memory, low, slope);
     __syncthreads();
     if (threadIdx.x != 0) return;
-    // Voxels by their distance from the mean of their class, in bins, and the median of those.
-    for (int32 i = 0; i < bins; i++) near[i] = 0;
+    const float32* const expected = bias.expected + int64(b) * 2 * bins;
+    float64 all = 0, before = 0;
     for (int32 i = 0; i < bins; i++) {
-        const float64 count = number[i + 1] - number[i], far = fabs(low + slope * i - mass[i]) / slope;
+        const float64 far = fabs(float64(low) + slope * i - float64(expected[2 * i])) / slope;
         const float64 away = far < bins - 1 ? far : bins - 1;
         const int32 base = int32(away), above = base + 1 < bins ? base + 1 : base;
-        near[base] += count * (1 - (away - base));
-        near[above] += count * (away - base);
+        near[base] += number[i] * (1 - (away - base));
+        near[above] += number[i] * (away - base);
+        all += number[i];
     }
-    float64 before = 0, all = 0;
-    for (int32 i = 0; i < bins; i++) all += near[i];
     int32 middle = 0;
     while (middle < bins - 1 && before + near[middle] <= all / 2) before += near[middle++];
     const float64 median = middle - 0.5 + (all / 2 - before) / near[middle];
@@ -186,7 +142,7 @@ fit(const __grid_constant__ PolynomialJob job) {
         for (int32 j = i + 1; j < n; j++) right[i] -= normal[j][i] * right[j];
         right[i] /= normal[i][i];
         const int32 *const t = job.terms + 3 * i, at = (t[0] * k + t[1]) * k + t[2];
-        lattice[at] += right[i];
+        lattice[at] += job.relaxation * right[i];
         constant += lattice[at] * share[at] / share[0];
     }
     // The constant: a field whose logarithm has the mean zero.

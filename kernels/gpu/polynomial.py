@@ -1,4 +1,4 @@
-"""A bias field as a polynomial, fitted to what log intensities are above the mean of their class."""
+"""A bias field as a polynomial, fitted to what log intensities are above their sharpened ones."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ import numpy as np
 import numpy.typing as npt
 
 from fastprep.core.device_view import DeviceView
-from fastprep.core.lattice import Axis, products, terms
-from fastprep.kernels.gpu._bias import LOSSES, Level, Told, Work, zeros
+from fastprep.core.lattice import RIDGE, Axis, products, terms
+from fastprep.core.sharpening import transform_size
+from fastprep.kernels.gpu._bias import LOSSES, SHARPENING, Level, Told, Work, sharpening_of, zeros
 from fastprep.kernels.gpu._bias import THREADS as THREADS
 from fastprep.kernels.gpu._launch import scratch, tables
 from fastprep.kernels.gpu._types import job
 
-#: Of the trace of the normal equations, what is added to their diagonal.
-RIDGE = 1e-8
 _FIELD_TAPS, _SUM_TAPS = (2, 3, 4, 5), (2, 3, 4, 5, 7, 9)
 INSTANCES = (
-    *("collect", "count", "classify", "fit", "end_fit"),
+    *("collect", "count", "sharpen", "fit", "end_fit"),
     *(f"subtract<{taps}>" for taps in _FIELD_TAPS),
     *(f"{name}<{taps}>" for name in ("gather", "total") for taps in _SUM_TAPS),
 )
 #: What the struct `PolynomialJob` has after its `BiasJob`.
-_REST = job("3dPPPPPPPiiii")
+_REST = job(f"{SHARPENING}4dPPPPPPPiiii")
 
 
 def polynomial(
@@ -34,9 +33,11 @@ def polynomial(
     axes: tuple[Axis, Axis, Axis],
     double_axes: tuple[Axis, Axis, Axis],
     order: int,
-    classes: int,
     iterations: int,
     threshold: float,
+    relaxation: float,
+    fwhm: float,
+    noise: float,
     loss: str,
     tuning: float,
     bins: int,
@@ -56,10 +57,13 @@ def polynomial(
     moments = scratch(x, (many, *double), "float64")
     table = tables(x, products(order).tobytes(), degrees.tobytes())
     lattice = zeros(x, many * int(np.prod(shape))).with_shape((many, *shape))
+    sharpening, turn = sharpening_of(x, bins, fwhm, noise)
     rest = _REST.pack(
+        *sharpening,
         threshold,
         tuning,
         RIDGE,
+        relaxation,
         moments.address,
         sums.address,
         share.address,
@@ -68,7 +72,7 @@ def polynomial(
         changes.address,
         order,
         len(degrees),
-        classes,
+        0,
         0,
     )
     touched = [steps, changes, share, sums, moments]
@@ -78,19 +82,19 @@ def polynomial(
     away = work.level(axes, axes, lattice, sums, residuals=True, loss=how)
 
     def launch(level: Level, name: str, blocks: int, shared: int = 0) -> None:
-        level.launch(name, level.packed + rest, blocks, shared, THREADS, touched, [table])
+        level.launch(name, level.packed + rest, blocks, shared, THREADS, touched, [table, turn])
 
     def summed(level: Level) -> None:
         launch(level, f"gather<{level.taps}>", level.gathering, level.gathered)
         launch(level, f"total<{level.taps}>", level.solving)
 
-    launch(alike, "collect", work.collecting)
+    launch(away, "collect", work.collecting)
     counted(work.counts())
     summed(alike)
     told = Told(work, steps, changes, 0, progress)
     for step in range(iterations):
         launch(away, "count", work.counting, 8 * (bins + 1))
-        launch(away, "classify", many)
+        launch(away, "sharpen", many, 40 * transform_size(bins))
         if told.ended(step):
             break
         summed(trusted)

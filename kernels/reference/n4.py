@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastprep.core.lattice import Axis
+from fastprep.core.sharpening import sharpened, step_between
 
 _Array = npt.NDArray[np.float64]
 
@@ -107,11 +107,6 @@ def logarithm(x: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     return logs
 
 
-def step_between(low: float, high: float, bins: int) -> float:
-    """The distance of bins in float32, as ITK has it."""
-    return float((np.float32(high) - np.float32(low)) / np.float32(bins - 1))
-
-
 def histogram(v: npt.NDArray[np.float32], bins: int) -> Histogram | None:
     """Values into bins, in float32; one between two counts in both, by its distance. None where all are alike."""
     if not v.size or not v.min() < v.max():
@@ -122,7 +117,7 @@ def histogram(v: npt.NDArray[np.float32], bins: int) -> Histogram | None:
     part = at - base
     # What rounding put above the last bin is dropped.
     kept = at <= bins - 1
-    counts = np.bincount(base[kept], 1.0 - part[kept], bins)
+    counts: _Array = np.bincount(base[kept], 1.0 - part[kept], bins).astype(np.float64)
     counts += np.bincount(np.minimum(base + 1, bins - 1)[kept], part[kept], bins)
     return Histogram(low, slope, counts, base, np.clip(part, 0, 1))
 
@@ -135,31 +130,13 @@ def _residual(v: npt.NDArray[np.float32], fwhm: float, noise: float, bins: int) 
     return np.asarray(v - found.at_values(sharpened(found.counts, found.low, found.slope, fwhm, noise)))
 
 
-def sharpened(counts: _Array, low: float, slope: float, fwhm: float, noise: float) -> _Array:
-    """The expected true log intensity of each bin (Sled et al. 1998), by a Wiener deconvolution."""
-    bins = counts.size
-    size = 2 ** (math.ceil(math.log2(bins)) + 1)
-    start = (size - bins) // 2
-    padded = np.zeros(size)
-    padded[start : start + bins] = counts
-    width = fwhm / slope
-    far = np.minimum(np.arange(size), size - np.arange(size))
-    blur = np.fft.rfft(2 * math.sqrt(math.log(2) / math.pi) / width * np.exp(-4 * math.log(2) * far**2 / width**2)).real
-    deblurred = np.maximum(np.fft.irfft(np.fft.rfft(padded) * (blur / (blur**2 + noise)), size), 0)
-    values = low + (np.arange(size) - start) * slope
-    above = np.fft.irfft(np.fft.rfft(values * deblurred) * blur, size)
-    below = np.fft.irfft(np.fft.rfft(deblurred) * blur, size)
-    expected = np.divide(above, below, out=np.zeros(size), where=below != 0)
-    return np.asarray(expected[start : start + bins])
-
-
-def change_of(differences: _Array) -> float:
+def change_of(differences: npt.NDArray[Any]) -> float:
     """The coefficient of variation of the ratio of two fields."""
     ratios = np.exp(differences.astype(np.float64))
     return float(ratios.std(ddof=1) / ratios.mean()) if ratios.size > 1 else 0.0
 
 
-def _itk_change(differences: _Array) -> float:
+def _itk_change(differences: npt.NDArray[Any]) -> float:
     """The same as ITK finds it: a running mean in float32, which no longer moves after some 20,000 voxels."""
     mean, spread, count = np.float32(0), np.float32(0), np.float32(0)
     for ratio in np.exp(differences.astype(np.float32)):
