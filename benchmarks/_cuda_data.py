@@ -28,9 +28,29 @@ class Size:
     crop: tuple[int, int, int] | None = None
     spacing: tuple[float, float, float] = (1.0, 0.7, 0.7)
     new: tuple[float, float, float] = (1.5, 1.5, 1.5)
+    #: Heads for N4: n4ax's own size and iterations, a batch of it, and a head at full resolution.
+    head: tuple[int, int, int] = (256, 176, 256)
+    levels: tuple[int, ...] = (8, 12, 12, 8)
+    heads: int = 8
+    large_head: tuple[int, int, int] = (190, 256, 188)
+    large_levels: tuple[int, ...] = (50, 50, 50, 50)
 
 
-SIZES = {"full": Size((600, 512, 512), 64, 32, 3), "small": Size((21, 33, 40), 12, 3, 2, crop=(16, 20, 24))}
+SIZES = {
+    "full": Size((600, 512, 512), 64, 32, 3),
+    "small": Size(
+        (21, 33, 40),
+        12,
+        3,
+        2,
+        crop=(16, 20, 24),
+        head=(11, 12, 13),
+        levels=(1, 2),
+        heads=2,
+        large_head=(12, 13, 14),
+        large_levels=(2, 1),
+    ),
+}
 
 
 class Data:
@@ -66,6 +86,20 @@ class Data:
     @cached_property
     def pinned(self) -> list[h.Array]:
         return [self.lab.pinned(self.host) for _ in range(self.size.copies)]
+
+    def heads(self, shape: tuple[int, int, int], count: int) -> tuple[list[h.Array], h.Array]:
+        """T1 heads in a coil, float32, and their mask, of about a fifth of the voxels."""
+        z, y, x = np.ogrid[tuple(slice(-1, 1, n * 1j) for n in shape)]
+        radius = (z / 0.75) ** 2 + (y / 0.65) ** 2 + (x / 0.75) ** 2
+        mask = np.broadcast_to(radius < 1, shape)
+        folds = np.sin(9 * z) * np.sin(11 * y) * np.sin(10 * x)
+        tissue = np.where(radius < 0.7, np.where(folds > -0.2, 700, 450), 300).astype(np.float32)
+        gain = np.exp(0.3 * x + 0.2 * y * z - 0.25 * z**2)
+        found = []
+        for seed in range(count):
+            noise = np.random.default_rng(seed).standard_normal(shape, np.float32)
+            found.append((np.where(mask, tissue * gain, 5) + 15 * np.abs(noise)).astype(np.float32))
+        return found, mask
 
     @property
     def nbytes(self) -> int:

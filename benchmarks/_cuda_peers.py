@@ -238,3 +238,17 @@ def monai_chest(lab: Lab, inputs: Sequence[h.Array], affine: h.Array, shape: Seq
         return compose(data.MetaTensor(there[None], affine=to_world))
 
     return over(inputs, call)
+
+
+# Bias fields
+
+
+def n4ax_n4(inputs: Sequence[h.Array], mask: h.Array, iterations: Sequence[int]) -> Call:
+    """JAX's N4, with its over-relaxation of 1.8; it returns when its result is there."""
+    jax, n4ax = need("jax"), need("n4ax")
+    volumes, marks = [jax.device_put(x) for x in inputs], jax.device_put(mask)
+
+    def call(x: Any) -> Any:
+        return jax.block_until_ready(n4ax.n4(x, mask=marks, iters=tuple(iterations), return_bias=True))
+
+    return over(volumes, call)

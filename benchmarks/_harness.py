@@ -77,7 +77,8 @@ class Contestant:
 
     ``to_array`` turns the call's result into (z, y, x) for comparison, untimed. ``compare(result, array)`` is the
     difference to fastprep, where the plain one to the job's own output would compare different grids.
-    ``target`` is the ratio fastprep is meant to reach.
+    ``target`` is the ratio fastprep is meant to reach. One that is ``slow``, minutes a call, is called once: its first
+    call is the one that is timed.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Contestant:
     target: float | None = None
     compare: Callable[[Any, Array], float] | None = None
     threaded: bool = True
+    slow: bool = False
 
 
 @dataclass(frozen=True)
@@ -263,13 +265,18 @@ def measure(job: Job, repeats: int, budget_s: float, log: Callable[[str], None])
     for contestant, row in zip(job.contestants, rows, strict=True):
         try:
             call = contestant.prepare()
+            start = time.perf_counter()
             result = call()
+            first = time.perf_counter() - start
             out = np.asarray(contestant.to_array(result))
         except Exception as error:  # a missing peer is a line of the table
             row.error = reason(error)
             log(f"  {contestant.name}: {row.error}")
             continue
-        calls[contestant.name] = call
+        if contestant.slow:
+            row.seconds.append(first)
+        else:
+            calls[contestant.name] = call
         row.shape, row.bytes_out = list(out.shape), out.nbytes
         if contestant is job.contestants[0]:
             base = out
@@ -376,8 +383,8 @@ def probe_all(script: Path, job: Job, rows: Sequence[Row], scan: Scan, log: Call
     with tempfile.TemporaryDirectory() as folder:
         scan_file = Path(folder) / "scan.npz"
         save_scan(scan, scan_file)
-        for row in rows:
-            if row.error:
+        for row, contestant in zip(rows, job.contestants, strict=True):
+            if row.error or contestant.slow:
                 continue
             cache = Path(folder) / f"cache-{row.name == 'fastprep'}"
             try:

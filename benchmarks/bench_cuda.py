@@ -359,6 +359,73 @@ def _crop_or_pad(data: Data) -> Job:
     return Job("crop-or-pad", name, contestants, read, tolerance=0.0, note="bytes in: what is left after the crop")
 
 
+def _n4(data: Data) -> Job:
+    """At n4ax's own size and iterations; JAX has streams of its own, so everybody is waited for."""
+    lab, size, n4 = data.lab, data.size, data.fp.n4
+    hosts, mask = data.heads(size.head, size.heads)
+    marks = lab.put(mask)
+    how = {"iterations": size.levels, "convergence_threshold": 0}
+    volumes = [lab.put(x) for x in hosts[: size.copies]]
+    batch = [lab.put(np.stack(hosts))]
+    contestants = [
+        Contestant("fastprep", lambda: peers.over(volumes, lambda x: n4(x, marks, **how)), unpack=_log_field),
+        Contestant(
+            f"fastprep, batch of {size.heads}, per volume",
+            lambda: peers.over(batch, lambda x: n4(x, marks, **how)),
+            unpack=lambda result: result.log_field[0],
+            calls=size.heads,
+            is_peer=False,
+        ),
+        Contestant(
+            "n4ax",
+            lambda: peers.n4ax_n4(hosts[: size.copies], mask, size.levels),
+            unpack=lambda result: np.asarray(result[1]),
+        ),
+    ]
+    targets = (Target("ms", 10), Target("ms", 4, row=contestants[1].name), Target("peer", 8))
+    return Job(
+        "n4",
+        f"N4, {'x'.join(map(str, size.head))}, {sum(size.levels)} iterations",
+        contestants,
+        hosts[0].nbytes,
+        targets,
+        clock="upload",
+        tolerance=0.1,
+        note="of the log field; on an idle device, the host's part included; n4ax over-relaxes: its field is another",
+    )
+
+
+def _n4_large(data: Data) -> Job:
+    lab, size = data.lab, data.size
+    hosts, mask = data.heads(size.large_head, 1)
+    volume, marks = lab.put(hosts[0]), lab.put(mask)
+    how = {"iterations": size.large_levels, "convergence_threshold": 0}
+    contestants = [
+        Contestant("fastprep", lambda: peers.over([volume], lambda x: data.fp.n4(x, marks, **how)), unpack=_log_field),
+        Contestant(
+            "fastprep, polynomial of order 3",
+            lambda: peers.over(
+                [volume], lambda x: data.fp.polynomial_bias(x, marks, iterations=5, convergence_threshold=0)
+            ),
+            lambda: None,
+            unpack=_log_field,
+            is_peer=False,
+        ),
+    ]
+    return Job(
+        "n4-large",
+        f"N4, {'x'.join(map(str, size.large_head))}, {sum(size.large_levels)} iterations",
+        contestants,
+        hosts[0].nbytes,
+        (Target("ms", 40),),
+        clock="upload",
+    )
+
+
+def _log_field(result: Any) -> Any:
+    return result.log_field
+
+
 JOBS: dict[str, Callable[[Data], Job]] = {
     "window-float32": lambda data: _window(data, "float32"),
     "window-float16": lambda data: _window(data, "float16"),
@@ -368,6 +435,8 @@ JOBS: dict[str, Callable[[Data], Job]] = {
     "oblique": _oblique,
     "ct-chest": _chest,
     "launch": _launch,
+    "n4": _n4,
+    "n4-large": _n4_large,
     "linear-float16": _linear_half,
     "antialias": _antialias,
     "nearest": _nearest,

@@ -2,6 +2,7 @@
 
 python benchmarks/run.py                      everything
 python benchmarks/run.py ramp resample        some
+python benchmarks/run.py bias                 the bias correctors, on an MR scan: a table of their own
 python benchmarks/run.py --render FILE.json   only the README, from an earlier run
 python benchmarks/run.py --quality            how well the bias correctors do on a phantom, instead of how fast
 
@@ -24,6 +25,8 @@ import _harness as h
 HERE = Path(__file__).resolve().parent
 BENCHES = ("ramp", "resample", "pipeline")
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
+#: Not of the CT scan of the others, so with a table of its own.
+APART = "bias"
 
 
 def main() -> None:
@@ -50,9 +53,9 @@ def main() -> None:
     if options.device == "cuda":
         main_cuda(parser, options)
         return
-    unknown = set(options.benches) - set(BENCHES)
-    if unknown:
-        parser.error(f"unknown bench {', '.join(sorted(unknown))}: expected {', '.join(BENCHES)}")
+    unknown = set(options.benches) - {*BENCHES, APART}
+    if unknown or (APART in options.benches and len(options.benches) > 1):
+        parser.error(f"benches {', '.join(options.benches)}: expected some of {', '.join(BENCHES)}, or {APART} alone")
     if options.render:
         results = json.loads(options.render.read_text())
         if results.get("device") == "cuda":
@@ -71,11 +74,13 @@ def main() -> None:
         chosen = options.benches or list(BENCHES)
         repeats, budget = options.repeats or 15, options.budget or 60.0
         results = run(chosen, options.threads, repeats, budget, probe=not options.no_probe)
-        write(results)
+        write(results, f"-{APART}" if options.benches == [APART] else "")
     table = render(results)
     print(table)
     if not options.no_readme:
-        replace_block(h.ROOT / "README.md", table)
+        apart = {job["bench"] for job in results["jobs"]} == {APART}
+        blocks = (f"<!-- benchmarks-{APART}:begin -->", f"<!-- benchmarks-{APART}:end -->") if apart else (BEGIN, END)
+        replace_block(h.ROOT / "README.md", table, *blocks)
 
 
 def main_cuda(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
@@ -121,7 +126,8 @@ def run(benches: list[str], threads: int, repeats: int, budget_s: float, *, prob
     """All jobs of the chosen files as one plain result."""
     h.set_threads(threads)
     machine = h.machine_facts(threads)
-    scan = h.load_scan()
+    apart = importlib.import_module(f"bench_{APART}") if benches == [APART] else h
+    scan = apart.load_scan()
     found = []
     for bench in benches:
         script = HERE / f"bench_{bench}.py"

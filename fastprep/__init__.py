@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fastprep.core.ramp import Ramp
     from fastprep.core.threads import set_num_threads
     from fastprep.io import load, save
+    from fastprep.ops._bias import BiasField
     from fastprep.ops.clip_hu import clip_hu
     from fastprep.ops.crop_or_pad import crop_or_pad
     from fastprep.ops.crop_to_mask import crop_to_mask
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "BiasField",
     "Grid",
     "Image",
     "IndexMap",
@@ -75,6 +77,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "BiasField": "ops._bias",
     "Grid": "core.grid",
     "Image": "core.image",
     "IndexMap": "core.index_map",

@@ -37,27 +37,27 @@ class Op(NamedTuple):
 
 # fmt: off
 TABLE: tuple[Op, ...] = (
-    #  op              kernels                        reference  cpu      gpu     splits       tolerance
-    Op("clip_hu",      ("ramp",),                     "numpy",   "numba", "cuda", "pointwise", 1e-6),
-    Op("window",       ("ramp", "sigmoid"),           "numpy",   "numba", "cuda", "pointwise", 1e-6),
-    Op("multi_window", ("ramp", "sigmoid"),           "numpy",   "numba", "cuda", "pointwise", 1e-6),
-    Op("rescale",      ("ramp",),                     "numpy",   "numba", "cuda", "pointwise", 1e-6),
-    Op("invert",       ("ramp",),                     "numpy",   "numba", "cuda", "pointwise", 1e-6),
-    Op("resample",     ("resample", "take", "onehot"), "scipy",  "numba", "cuda", "slabs",     5e-6),
-    Op("resample_to",  ("warp", "resample", "onehot"), "scipy",  "numba", "cuda", "slabs",     5e-6),
-    Op("warp",         ("warp", "resample", "onehot"), "scipy",  "numba", "cuda", "slabs",     5e-6),
-    Op("deskew",       ("warp",),                     "scipy",   "numba", "cuda", "slabs",     5e-6),
-    Op("reorient",     ("take",),                     "numpy",   "numba", "cuda", "slabs",     0.0),
-    Op("flip",         ("take",),                     "numpy",   "numba", "cuda", "slabs",     0.0),
-    Op("crop_or_pad",  ("take",),                     "numpy",   "numba", "cuda", "slabs",     0.0),
-    Op("crop_to_mask", ("bounds", "take"),            "numpy",   "numba", "cuda", "whole",     0.0),
-    Op("zscore",       ("moments", "ramp"),           "numpy",   "numba", "cuda", "whole",     1e-6),
-    Op("otsu",         ("moments", "histogram"),      "numpy",   "numba", "cuda", "whole",     0.0),
-    Op("foreground_mask", ("moments", "histogram", "ramp"), "numpy", "numba", "cuda", "whole", 0.0),
-    Op("n4",           ("n4", "field"),               "numpy",   "numba", "cuda", "whole",     1e-4),
-    Op("polynomial_bias", ("polynomial", "field"),    "numpy",   "numba", "cuda", "whole",     1e-3),
-    Op("gaussian_bias", ("masked", "resample", "quotient", "field"), "scipy", "numba", "cuda", "whole", 1e-4),
-    Op("homomorphic_bias", ("masked", "resample", "quotient", "field"), "scipy", "numba", "cuda", "whole", 1e-4),
+    #  op                  kernels                                     reference cpu      gpu     splits       tolerance
+    Op("clip_hu",          ("ramp",),                                  "numpy",  "numba", "cuda", "pointwise", 1e-6),
+    Op("window",           ("ramp", "sigmoid"),                        "numpy",  "numba", "cuda", "pointwise", 1e-6),
+    Op("multi_window",     ("ramp", "sigmoid"),                        "numpy",  "numba", "cuda", "pointwise", 1e-6),
+    Op("rescale",          ("ramp",),                                  "numpy",  "numba", "cuda", "pointwise", 1e-6),
+    Op("invert",           ("ramp",),                                  "numpy",  "numba", "cuda", "pointwise", 1e-6),
+    Op("resample",         ("resample", "take", "onehot"),             "scipy",  "numba", "cuda", "slabs",     5e-6),
+    Op("resample_to",      ("warp", "resample", "onehot"),             "scipy",  "numba", "cuda", "slabs",     5e-6),
+    Op("warp",             ("warp", "resample", "onehot"),             "scipy",  "numba", "cuda", "slabs",     5e-6),
+    Op("deskew",           ("warp",),                                  "scipy",  "numba", "cuda", "slabs",     5e-6),
+    Op("reorient",         ("take",),                                  "numpy",  "numba", "cuda", "slabs",     0.0),
+    Op("flip",             ("take",),                                  "numpy",  "numba", "cuda", "slabs",     0.0),
+    Op("crop_or_pad",      ("take",),                                  "numpy",  "numba", "cuda", "slabs",     0.0),
+    Op("crop_to_mask",     ("bounds", "take"),                         "numpy",  "numba", "cuda", "whole",     0.0),
+    Op("zscore",           ("moments", "ramp"),                        "numpy",  "numba", "cuda", "whole",     1e-6),
+    Op("otsu",             ("moments", "histogram"),                   "numpy",  "numba", "cuda", "whole",     0.0),
+    Op("foreground_mask",  ("moments", "histogram", "ramp"),           "numpy",  "numba", "cuda", "whole",     0.0),
+    Op("n4",               ("n4", "field"),                            "numpy",  "numba", "cuda", "whole",     1e-4),
+    Op("polynomial_bias",  ("polynomial", "field"),                    "numpy",  "numba", "cuda", "whole",     1e-3),
+    Op("gaussian_bias",    ("masked", "resample", "quotient", "field"),"scipy",  "numba", "cuda", "whole",     1e-4),
+    Op("homomorphic_bias", ("masked", "resample", "quotient", "field"),"scipy",  "numba", "cuda", "whole",     1e-4),
 )
 # fmt: on
 

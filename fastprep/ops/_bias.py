@@ -135,8 +135,8 @@ class BiasField:
     def _expand(self, axes: tuple[Axis, ...], shape: tuple[int, ...]) -> Any:
         scan = self._scan
         out = empty((*scan.leading, *shape), "float32", scan.array)
-        run = kernel("field", scan.array)
-        run(None, self._fit.lattice, three_axes(axes), None, with_shape(out.view, (len(scan.volumes), *three(shape))))
+        whole = with_shape(out.view, (math.prod(scan.leading), *three(shape)))
+        kernel("field", scan.array)(None, self._fit.lattice, three_axes(axes), None, whole)
         return out.finish()
 
     def _per_volume(self, values: Any, kind: type) -> Any:
@@ -169,14 +169,16 @@ def scan_of(x: Any, mask: Any, weights: Any, spacing: Sequence[float] | None) ->
     return Scan(x, array, leading, space, steps, volumes, views["mask"], views["weights"])
 
 
-def corrected(scan: Scan, fit: Fit, bases: Sequence[Basis]) -> Any:
-    """``x / exp(log field)`` in one read and one write."""
+def finished(method: str, scan: Scan, fit: Fit, bases: Sequence[Basis]) -> BiasField:
+    """The result of a corrector: ``x / exp(log field)`` in one read and one write."""
     axes = three_axes(tuple(voxels(b) for b in bases))
     out = empty((*scan.leading, *scan.space), float_for(scan.volumes.dtype), scan.array)
     whole = with_shape(out.view, tuple(scan.volumes.shape))
     kernel("field", scan.array)(scan.volumes, fit.lattice, axes, whole, None)
     result = out.finish()
-    return scan.x.with_array(result) if isinstance(scan.x, Image) else result
+    corrected = scan.x.with_array(result) if isinstance(scan.x, Image) else result
+    # What only the fit has looked at is not kept.
+    return BiasField(method, corrected, tuple(bases), scan._replace(volumes=None, mask=None, weights=None), fit)
 
 
 def three_axes(axes: tuple[Axis, ...]) -> tuple[Axis, Axis, Axis]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from fastprep.core.errors import ArgumentError
 from fastprep.core.lattice import gaussian_nodes, reach, voxels
 from fastprep.ops._arrays import empty, three, with_shape
-from fastprep.ops._bias import BiasField, Fit, Scan, check_counts, check_nan, check_positive, corrected, three_axes
+from fastprep.ops._bias import BiasField, Fit, Scan, check_counts, check_nan, check_positive, finished, three_axes
 from fastprep.registry import kernel
 
 Table = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
@@ -38,8 +38,7 @@ def smoothed(name: str, scan: Scan, label: int | None, sigma: float, *, logarith
     balance = _sums(shares, [reach(axis) for axis in three_axes(tuple(voxels(basis) for basis in bases))], scan)
     lattice = _array(tuple(balance.shape), "float64", scan)
     kernel("quotient", scan.array)(*near, balance, logarithm, lattice)
-    fit = Fit(lattice)
-    return BiasField(name, corrected(scan, fit, bases), bases, scan, fit)
+    return finished(name, scan, Fit(lattice), bases)
 
 
 def _voxels(scan: Scan, sigma: float) -> tuple[float, ...]:

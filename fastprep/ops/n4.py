@@ -20,7 +20,7 @@ from fastprep.ops._bias import (
     check_nan,
     check_positive,
     check_whole,
-    corrected,
+    finished,
     per_axis,
     scan_of,
     three_axes,
@@ -145,8 +145,7 @@ def n4(
         partial(check_counts, nan=nan),
         progress,
     )
-    fit = Fit(*found)
-    return BiasField("n4", corrected(scan, fit, bases), bases, scan, fit)
+    return finished("n4", scan, Fit(*found), bases)
 
 
 def _check(iterations: Sequence[int], convergence: str, order: int, bins: int, nan: str) -> None:

@@ -15,7 +15,7 @@ from fastprep.ops._bias import (
     check_nan,
     check_positive,
     check_whole,
-    corrected,
+    finished,
     scan_of,
     three_axes,
 )
@@ -131,5 +131,4 @@ def polynomial_bias(
         partial(check_counts, nan=nan),
         progress,
     )
-    fit = Fit(*found)
-    return BiasField("polynomial_bias", corrected(scan, fit, bases), bases, scan, fit)
+    return finished("polynomial_bias", scan, Fit(*found), bases)

@@ -144,7 +144,7 @@ class Rows:
 
         def work(a: int, b: int) -> None:
             for g in range(a, b):
-                _gather(*given, self.bounds[g], self.bounds[g + 1], sums[g])
+                _gather(*(*given, self.bounds[g], self.bounds[g + 1], sums[g]))
 
         run_slabs(work, len(sums))
         return np.asarray(sums.sum(axis=0))

@@ -22,6 +22,7 @@ from fastprep.kernels.gpu._types import NUMBERS
 THREADS = 256
 _WARPS = 8
 _COLLECTED, _COUNTED = 1024, 16384
+_COPIES = 8
 _STRIP = 32
 #: Planes and rows of a block that sums residuals, and columns of its tiles.
 _PIECES = (8, 16, 32)
@@ -125,9 +126,9 @@ class Work:
         return self.many * -(-self.voxels // _COLLECTED)
 
     @property
-    def counting(self) -> int:
-        """Blocks that count."""
-        return self.many * -(-self.voxels // _COUNTED)
+    def counting(self) -> tuple[int, int]:
+        """Blocks that count, and bytes that they share."""
+        return self.many * -(-self.voxels // _COUNTED), 4 * _COPIES * 2 * (self.bins + 1)
 
 
 class Level:

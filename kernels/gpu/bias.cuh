@@ -10,6 +10,8 @@ constexpr int BIAS_THREADS = 256;
 constexpr int BIAS_WARPS = BIAS_THREADS / 32;
 // Rows of a block of `subtract`, and of these of a warp at a time.
 constexpr int STRIP = 32, STRIP_ROWS = 8;
+// Histograms of a block of `count`.
+constexpr int COUNT_COPIES = 8;
 // Fractions of a bin are counted in this unit, in integers: their sum has no order.
 constexpr int FRACTION = 65536;
 constexpr uint32 EVERY_LANE = 0xffffffffu;
@@ -166,17 +168,19 @@ __device__ __forceinline__ void collect_block(const BiasJob& job) {
     if (broken > 0) atomicAdd(&state.broken, uint64(broken));
 }
 
-// The histogram of what is left; a voxel between two bins counts in both, by its distance. A block has 16384 voxels.
+// The histogram of what is left; a voxel between two bins counts in both, by its distance. A block has 16384 voxels, and
+// a histogram for every eighth lane: neighbours are alike, and would wait for each other.
 __device__ __forceinline__ void count_block(const BiasJob& job) {
     DYNAMIC_SHARED(uint32, counts);
-    uint32* const parts = counts + job.bins + 1;
+    const int32 pair = 2 * (job.bins + 1);
+    uint32 *const own = counts + threadIdx.x % COUNT_COPIES * pair, *const parts = own + job.bins + 1;
     const int64 voxels = int64(job.shape[0]) * job.shape[1] * job.shape[2];
     const int32 blocks = int32((voxels + 16383) / 16384), b = blockIdx.x / blocks;
     const State& state = job.state[b];
     const float32 low = of_key(state.low), high = of_key(state.high);
     if (state.done || !(low < high)) return;
     const float32 top = float32(job.bins - 1), slope = (high - low) / top;
-    for (int32 i = threadIdx.x; i < 2 * (job.bins + 1); i += BIAS_THREADS) counts[i] = 0;
+    for (int32 i = threadIdx.x; i < COUNT_COPIES * pair; i += BIAS_THREADS) counts[i] = 0;
     __syncthreads();
     const int64 first = int64(blockIdx.x % blocks) * 16384;
     const int64 last = first + 16384 < voxels ? first + 16384 : voxels;
@@ -186,14 +190,17 @@ __device__ __forceinline__ void count_block(const BiasJob& job) {
         // False for NaN, and for what rounding put above the last bin.
         if (!(at <= top)) continue;
         const int32 base = int32(at);
-        atomicAdd(counts + base, 1u);
+        atomicAdd(own + base, 1u);
         const uint32 part = uint32((at - float32(base)) * FRACTION);
         if (part) atomicAdd(parts + base, part);
     }
     __syncthreads();
-    uint64* const counted = job.counted + int64(b) * 2 * (job.bins + 1);
-    for (int32 i = threadIdx.x; i < 2 * (job.bins + 1); i += BIAS_THREADS)
-        if (counts[i]) atomicAdd(counted + i, uint64(counts[i]));
+    uint64* const counted = job.counted + int64(b) * pair;
+    for (int32 i = threadIdx.x; i < pair; i += BIAS_THREADS) {
+        uint64 sum = 0;
+        for (int32 k = 0; k < COUNT_COPIES; k++) sum += counts[k * pair + i];
+        if (sum) atomicAdd(counted + i, sum);
+    }
 }
 
 // Voxels in a bin, from the counts of `count`.

@@ -93,7 +93,7 @@ def n4(
         launch(weigh, f"solve<{weigh.taps}>", weigh.solving)
         told = Told(work, steps, changes, number, progress)
         for step in range(iterations[number]):
-            launch(fit, "count", work.counting, 8 * (bins + 1))
+            launch(fit, "count", *work.counting)
             launch(fit, "sharpen", many, 40 * transform_size(bins))
             if told.ended(step):
                 break

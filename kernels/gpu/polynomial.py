@@ -93,7 +93,7 @@ def polynomial(
     summed(alike)
     told = Told(work, steps, changes, 0, progress)
     for step in range(iterations):
-        launch(away, "count", work.counting, 8 * (bins + 1))
+        launch(away, "count", *work.counting)
         launch(away, "sharpen", many, 40 * transform_size(bins))
         if told.ended(step):
             break
