@@ -400,14 +400,16 @@ def _n4_large(data: Data) -> Job:
     hosts, mask = data.heads(size.large_head, 1)
     volume, marks = lab.put(hosts[0]), lab.put(mask)
     how = {"iterations": size.large_levels, "convergence_threshold": 0}
+
+    def polynomial(x: Any) -> Any:
+        return data.fp.polynomial_bias(x, marks, iterations=5, convergence_threshold=0)
+
     contestants = [
         Contestant("fastprep", lambda: peers.over([volume], lambda x: data.fp.n4(x, marks, **how)), unpack=_log_field),
         Contestant(
             "fastprep, polynomial of order 3",
-            lambda: peers.over(
-                [volume], lambda x: data.fp.polynomial_bias(x, marks, iterations=5, convergence_threshold=0)
-            ),
-            lambda: None,
+            lambda: peers.over([volume], polynomial),
+            lambda: polynomial(volume).log_field,
             unpack=_log_field,
             is_peer=False,
         ),
