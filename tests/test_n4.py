@@ -311,6 +311,13 @@ def test_arguments(backend, put, words):
     same_error(lambda: quick(put(case.image), put(case.mask), **WRONG[words]), ArgumentError, re.escape(words))
 
 
+def test_shrinking_may_leave_nothing_of_the_mask(backend, put):
+    case, mask = head((12, 13, 14)), np.zeros((12, 13, 14), bool)
+    mask[3, 3, 3] = True
+    words = r"no voxel of those that shrink_factor=4 leaves is inside the mask"
+    same_error(lambda: quick(put(case.image), put(mask), shrink_factor=4), ArgumentError, words)
+
+
 def test_more_shrinking_than_voxels(backend, put):
     """An axis that shrinks to one voxel: nothing is learned along it."""
     case = head((3, 20, 21))

@@ -223,15 +223,15 @@ def check_nan(nan: str) -> None:
         raise ArgumentError(msg)
 
 
-def check_counts(counts: npt.NDArray[np.int64], *, nan: str) -> None:
-    """Errors for volumes (B, 2) of voxels that count, and of voxels inside that are not finite."""
+def check_counts(counts: npt.NDArray[np.int64], *, nan: str, among: str = "") -> None:
+    """Errors for volumes (B, 2) of voxels that count, and of voxels inside that are not finite; ``among`` which."""
     for b, (inside, broken) in enumerate(counts.tolist()):
         where = f" of volume {b}" if len(counts) > 1 else ""
         if broken and nan == "raise":
             msg = f"x{where} holds {broken} NaN or infinite values inside the mask: mask them, or pass nan='ignore'"
             raise NonFiniteError(msg)
         if inside == 0:
-            msg = f"no voxel{where} is inside the mask, of weight above 0 and finite: there is nothing to fit"
+            msg = f"no voxel{where}{among} is inside the mask, of weight above 0 and finite: there is nothing to fit"
             raise ArgumentError(msg)
 
 

@@ -129,6 +129,7 @@ def n4(
             idle = (np.eye(spline_order + 1),) * (3 - len(bases))
             growth.append((*idle, *matrices))
         levels.append(three_axes(tuple(b.sampled(f)[1] for b, f in zip(bases, factors, strict=True))))
+    among = f" of those that shrink_factor={shrink_factor} leaves" if max(factors) > 1 else ""
     found = kernel("n4", scan.array)(
         scan.volumes[taken],
         None if scan.mask is None else scan.mask[taken],
@@ -142,7 +143,7 @@ def n4(
         float(wiener_noise),
         int(histogram_bins),
         convergence == "itk",
-        partial(check_counts, nan=nan),
+        partial(check_counts, nan=nan, among=among),
         progress,
     )
     return finished("n4", scan, Fit(*found), bases)

@@ -64,7 +64,7 @@ def _jobs() -> Iterator[tuple[str, Pipeline, Image]]:
                 yield f"{scan} to {result}: {steps[0].name}", Pipeline(steps, dtype=result), image
         # A constant image has neither a foreground nor a spread.
         varied = Image(np.arange(math.prod(_SHAPE)).reshape(_SHAPE).astype(scan), grid)
-        yield f"{scan}: n4", Pipeline((N4(iterations=(1, 1)), ZScore())), varied
+        yield f"{scan}: n4", Pipeline((N4(iterations=(1, 1), shrink_factor=1), ZScore())), varied
     for label in _LABELS:
         image = Image(np.zeros(_SHAPE, label), grid, kind="label")
         for order in ("nearest", "onehot"):

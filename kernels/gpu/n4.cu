@@ -17,7 +17,7 @@ struct N4Job {
 __global__ void __launch_bounds__(BIAS_THREADS)
 collect(const __grid_constant__ N4Job job) { collect_block(job.bias); }
 
-__global__ void __launch_bounds__(BIAS_THREADS)
+__global__ void __launch_bounds__(BIAS_THREADS, 4)
 count(const __grid_constant__ N4Job job) { count_block(job.bias); }
 
 template <int TAPS>

@@ -22,7 +22,7 @@ struct PolynomialJob {
 __global__ void __launch_bounds__(BIAS_THREADS)
 collect(const __grid_constant__ PolynomialJob job) { collect_block(job.bias); }
 
-__global__ void __launch_bounds__(BIAS_THREADS)
+__global__ void __launch_bounds__(BIAS_THREADS, 4)
 count(const __grid_constant__ PolynomialJob job) { count_block(job.bias); }
 
 template <int TAPS>
