@@ -3,6 +3,7 @@
 python benchmarks/run.py                      everything
 python benchmarks/run.py ramp resample        some
 python benchmarks/run.py bias                 the bias correctors, on an MR scan: a table of their own
+python benchmarks/run.py bias --only poly     jobs of that name, the others as they were measured before
 python benchmarks/run.py --render FILE.json   only the README, from an earlier run
 python benchmarks/run.py --quality            how well the bias correctors do on a phantom, instead of how fast
 
@@ -41,9 +42,11 @@ def main() -> None:
     parser.add_argument("--no-readme", action="store_true", help="leave the README as it is")
     parser.add_argument("--render", type=Path, metavar="JSON", help="render an earlier run, measure nothing")
     parser.add_argument("--quality", action="store_true", help="judge the bias correctors, time nothing")
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="JOB", help="measure these jobs alone, and keep the file's others"
+    )
     cuda = parser.add_argument_group("with --device cuda")
     cuda.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    cuda.add_argument("--only", nargs="+", default=[], metavar="JOB", help="measure these jobs alone")
     cuda.add_argument(
         "--size", choices=("full", "small"), default="full", help="small: to try the jobs, not to time them"
     )
@@ -73,8 +76,11 @@ def main() -> None:
     else:
         chosen = options.benches or list(BENCHES)
         repeats, budget = options.repeats or 15, options.budget or 60.0
-        results = run(chosen, options.threads, repeats, budget, probe=not options.no_probe)
-        write(results, f"-{APART}" if options.benches == [APART] else "")
+        what = f"-{APART}" if options.benches == [APART] else ""
+        results = run(chosen, options.threads, repeats, budget, options.only, probe=not options.no_probe)
+        if options.only:
+            results = among_earlier(results, what)
+        write(results, what)
     table = render(results)
     print(table)
     if not options.no_readme:
@@ -122,8 +128,21 @@ def write(results: dict[str, Any], what: str = "") -> None:
     print(f"wrote {path.relative_to(h.ROOT)}")
 
 
-def run(benches: list[str], threads: int, repeats: int, budget_s: float, *, probe: bool) -> dict[str, Any]:
-    """All jobs of the chosen files as one plain result."""
+def among_earlier(results: dict[str, Any], what: str) -> dict[str, Any]:
+    """The jobs of a result in the place of theirs in the file of this machine and date."""
+    path = HERE / "results" / f"{_slug(results['machine'])}{what}.json"
+    if not path.exists():
+        return results
+    earlier = json.loads(path.read_text())
+    new = {job["name"]: job for job in results["jobs"]}
+    jobs = [new.pop(job["name"], job) for job in earlier["jobs"]]
+    return {**earlier, "jobs": [*jobs, *new.values()]}
+
+
+def run(
+    benches: list[str], threads: int, repeats: int, budget_s: float, only: list[str], *, probe: bool
+) -> dict[str, Any]:
+    """All jobs of the chosen files, or those whose names hold a word of ``only``, as one plain result."""
     h.set_threads(threads)
     machine = h.machine_facts(threads)
     apart = importlib.import_module(f"bench_{APART}") if benches == [APART] else h
@@ -132,6 +151,8 @@ def run(benches: list[str], threads: int, repeats: int, budget_s: float, *, prob
     for bench in benches:
         script = HERE / f"bench_{bench}.py"
         for job in importlib.import_module(script.stem).jobs(scan):
+            if only and not any(word in job.name for word in only):
+                continue
             print(f"{job.name}", flush=True)
             rows = h.measure(job, repeats, budget_s, print)
             if probe and not job.whole_process:

@@ -100,6 +100,20 @@ def test_itk_stops_where_itk_stops(backend, put):
     assert min(result.iterations) < 8, "no level ended early: the case shows nothing"
 
 
+def test_itks_measure_of_few_voxels(backend, put):
+    """Where its running mean still moves, the first voxels count as ITK's formula has them."""
+    case = head((3, 4, 5), noise=0.2)
+    how = {"iterations": (1,), "convergence": "itk", "control_points": 6}
+    with fp.registry.backend("reference"):
+        truth = fp.n4(case.image, **how)
+    np.testing.assert_allclose(fp.n4(put(case.image), **how).convergence, truth.convergence, rtol=1e-4)
+
+
+def test_what_does_not_change_ends_at_once(backend, put):
+    flat = put(np.full((4, 5, 6), 7, np.float32))
+    assert fp.n4(flat, iterations=(3, 2), convergence_threshold=0).iterations == (1, 1)
+
+
 @pytest.mark.parametrize("factor", [2, 3, (1, 2, 3)])
 def test_shrunken_images_give_the_field_of_the_whole_one(backend, put, factor):
     case = head((31, 37, 41))
@@ -142,6 +156,28 @@ def test_real_scans(data, name, factor, iterations, threshold, convergence):
         x, mask, iterations=iterations, shrink_factor=factor, convergence=convergence, convergence_threshold=threshold
     )
     assert np.abs(result.log_field - log_field)[mask].max() <= AGREES
+
+
+PARTS = {
+    "a slice": (np.s_[95], True),
+    "a slice without a mask": (np.s_[95], False),
+    "thick slices": (np.s_[::6], True),
+    "no mask": (np.s_[::3, ::3, ::3], False),
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_parts_of_a_real_scan(data, name):
+    """Two axes, anisotropic voxels, and the air of a head with all its zeros."""
+    sitk = oracles.peer("SimpleITK")
+    image = sitk.ReadImage(str(data / "mri" / "t1_head.nii.gz"), sitk.sitkFloat32)
+    part, masked = PARTS[name]
+    x = sitk.GetArrayFromImage(image)[part]
+    mask = sitk.GetArrayFromImage(sitk.OtsuThreshold(image, 0, 1, 200))[part] > 0 if masked else None
+    _, log_field = oracles.sitk_n4(x, mask, iterations=(4, 4, 3))
+    result = fp.n4(x, mask, iterations=(4, 4, 3), convergence_threshold=0)
+    where = np.ones(x.shape, bool) if mask is None else mask
+    assert np.abs(result.log_field - log_field)[where].max() <= AGREES
 
 
 def test_backends_agree(backend, put):
@@ -189,6 +225,8 @@ def test_labels_and_weights_choose_voxels(backend, put):
     truth = quick(put(case.image), put(case.mask)).lattice
     np.testing.assert_array_equal(quick(put(case.image), put(labels), label=2).lattice, truth)
     ones = case.mask.astype(np.float64)
+    np.testing.assert_array_equal(quick(put(case.image), weights=put(ones)).lattice, truth)
+    ones[~case.mask] = np.nan
     np.testing.assert_array_equal(quick(put(case.image), weights=put(ones)).lattice, truth)
     assert np.abs(quick(put(case.image), put(labels)).lattice - truth).max() > 1e-3
 

@@ -91,9 +91,7 @@ class Splines:
         return replace(self, spans=2 * self.spans), _refinement(self.spans + self.order, self.order)
 
     def _table(self, at: _Array, step: float) -> Axis:
-        end = _END * step
-        at = np.where(np.abs(at - self.spans) <= end, self.spans - end, at)
-        at = np.clip(at, 0, self.spans - end)
+        at = np.clip(at, 0, self.spans - _END * step)
         first = np.clip(np.floor(at), 0, self.spans - 1).astype(np.int32)
         reach = at - first + 0.5 * (self.order - 1)
         weight = np.stack([_b_spline(reach - j, self.order) for j in range(self.order + 1)], axis=1)

@@ -101,39 +101,40 @@ class BiasField:
         GeometryError
             A Grid that is turned against the image's, or one for an array, which has none.
         """
-        space = self._scan.space
-        if not isinstance(on, Grid):
-            shape = check_shape(on)
-            if len(shape) != len(space):
-                msg = f"shape {shape}: expected {len(space)} axes"
-                raise ShapeError(msg)
-            axes = [stretched(b, m) for b, m in zip(self.bases, shape, strict=True)]
-            result = self._expand(tuple(axes), shape)
-            whole = isinstance(self._scan.x, Image) and shape == space
-            return self._scan.x.with_array(result) if whole else result
-        if not isinstance(self._scan.x, Image):
+        return self._on_grid(on) if isinstance(on, Grid) else self._on_shape(check_shape(on))
+
+    def _on_shape(self, shape: tuple[int, ...]) -> Any:
+        x, space = self._scan.x, self._scan.space
+        if len(shape) != len(space):
+            msg = f"shape {shape}: expected {len(space)} axes"
+            raise ShapeError(msg)
+        result = self._expand([stretched(b, m) for b, m in zip(self.bases, shape, strict=True)])
+        return x.with_array(result) if isinstance(x, Image) and shape == space else result
+
+    def _on_grid(self, grid: Grid) -> Image:
+        x = self._scan.x
+        if not isinstance(x, Image):
             msg = "evaluate(grid): the field of an array has no grid, give a shape"
             raise GeometryError(msg)
-        index_map = IndexMap.between(self._scan.x.grid, on)
+        index_map = IndexMap.between(x.grid, grid)
         order = index_map.axis_order
         if order is None:
-            msg = f"{on} is turned against {self._scan.x.grid}: resample log_field to it"
+            msg = f"{grid} is turned against {x.grid}: resample log_field to it"
             raise GeometryError(msg)
-        axes = [self.bases[0].axis(np.zeros(0))] * len(space)
+        axes = {}
         for axis, source in enumerate(order):
             scale, offset = index_map.matrix[source, axis], index_map.matrix[source, 3]
-            axes[source] = self.bases[source].axis(scale * np.arange(on.shape[axis]) + offset)
-        shape = tuple(len(a.first) for a in axes)
-        # Axes of the grid in the order of the image's, then turned by an exact copy.
-        result = self._expand(tuple(axes), shape)
-        if order != tuple(range(len(space))):
+            axes[source] = self.bases[source].axis(scale * np.arange(grid.shape[axis]) + offset)
+        # In the order of the image's axes, then turned by an exact copy.
+        result = self._expand([axes[source] for source in range(len(order))])
+        if order != tuple(range(len(order))):
             turn = np.eye(4)
-            turn[: len(space), : len(space)] = np.eye(len(space))[list(order)].T
-            result = sample(result, IndexMap(on.shape, turn), order=0)
-        return self._scan.x.with_array(result, on)
+            turn[: len(order), : len(order)] = np.eye(len(order))[list(order)].T
+            result = sample(result, IndexMap(grid.shape, turn), order=0)
+        return x.with_array(result, grid)
 
-    def _expand(self, axes: tuple[Axis, ...], shape: tuple[int, ...]) -> Any:
-        scan = self._scan
+    def _expand(self, axes: Sequence[Axis]) -> Any:
+        scan, shape = self._scan, tuple(len(axis.first) for axis in axes)
         out = empty((*scan.leading, *shape), "float32", scan.array)
         whole = with_shape(out.view, (math.prod(scan.leading), *three(shape)))
         kernel("field", scan.array)(None, self._fit.lattice, three_axes(axes), None, whole)
@@ -181,7 +182,7 @@ def finished(method: str, scan: Scan, fit: Fit, bases: Sequence[Basis]) -> BiasF
     return BiasField(method, corrected, tuple(bases), scan._replace(volumes=None, mask=None, weights=None), fit)
 
 
-def three_axes(axes: tuple[Axis, ...]) -> tuple[Axis, Axis, Axis]:
+def three_axes(axes: Sequence[Axis]) -> tuple[Axis, Axis, Axis]:
     """Two space axes as three, nothing changing along the first."""
     z = axes[0] if len(axes) == 3 else idle_axis(1, axes[0].weight.shape[1])
     return z, axes[-2], axes[-1]
