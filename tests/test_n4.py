@@ -219,6 +219,21 @@ def test_a_batch_whose_volumes_end_apart(backend, put):
         np.testing.assert_array_equal(together.lattice[i], one.lattice)
 
 
+@pytest.mark.parametrize("correct", [fp.n4, fp.polynomial_bias])
+def test_masks_in_corners(backend, put, correct):
+    """Two volumes, each with a mask in a corner of its own: what lies around them is not looked at."""
+    case = head((14, 40, 70))
+    x = np.stack([case.image, case.image[::-1]]) + 20
+    masks = np.zeros(x.shape, bool)
+    masks[0, 1:9, 4:21, 34:68], masks[1, 5:12, 3:37, 40:69] = True, True
+    how = {"iterations": (3,) if correct is fp.n4 else 3, "convergence_threshold": 0}
+    with fp.registry.backend("reference"):
+        truth = correct(x, masks, **how)
+    result = correct(put(x), put(masks), **how)
+    assert np.abs(to_numpy(result.log_field) - truth.log_field)[masks].max() <= 1e-4
+    np.testing.assert_allclose(result.convergence, truth.convergence, rtol=1e-3)
+
+
 def test_labels_and_weights_choose_voxels(backend, put):
     case = head((9, 10, 11))
     labels = np.where(case.mask, 2, 1).astype(np.int16)

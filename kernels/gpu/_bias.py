@@ -39,6 +39,7 @@ STATE = np.dtype(
         ("done", "i4"),
         ("step", "i4"),
         ("scale", "f8"),
+        ("box", "i4", (6,)),
     ]
 )
 #: How a residual lowers its own weight.
@@ -48,7 +49,7 @@ ANY = "P4qii"
 #: The struct `Sharpening`.
 SHARPENING = "ddPii"
 #: The struct `BiasJob`.
-BIAS = f"{3 * ANY}dii3ii11P{6 * AXIS}3P3iiii"
+BIAS = f"{3 * ANY}dii3ii6i11P{6 * AXIS}3P3iiii"
 
 
 def sharpening_of(x: DeviceView, bins: int, fwhm: float, noise: float) -> tuple[tuple[Any, ...], Table]:
@@ -89,12 +90,13 @@ class Work:
         self.differences = scratch(x, x.shape, "float32") if differences else None
         start = np.zeros(self.many, STATE)
         start["low"] = 0xFFFFFFFF
+        start["box"] = [np.iinfo(np.int32).max] * 3 + [-1] * 3
+        #: Start and stop along each axis of what counts in any volume, once that is known.
+        self.box = np.array([(0, n) for n in self.shape])
         self.state = zeros(x, STATE.itemsize * self.many // 8, start.tobytes())
         self.counted = zeros(x, 2 * (bins + 1) * self.many)
         self.expected = scratch(x, (self.many, bins, 2), "float32")
-        self.strips = self.shape[0] * -(-self.shape[1] // _STRIP)
-        self.moved = scratch(x, (self.many, self.strips, 2), "float64")
-        self.held = [self.logs, self.left, self.state, self.counted, self.expected, self.moved]
+        self.held = [self.logs, self.left, self.state, self.counted, self.expected]
         self.held += [view for view in (self.weight, self.differences) if view is not None]
 
     def states(self) -> npt.NDArray[Any]:
@@ -116,8 +118,9 @@ class Work:
         return Level(self, axes, against, lattice, density, residuals, loss, weighted)
 
     def counts(self) -> npt.NDArray[np.int64]:
-        """Voxels that count, and those of the mask that are not finite, (B, 2); waited for."""
+        """Voxels that count, and those of the mask that are not finite, (B, 2); waited for, and the box with them."""
         found = self.states()
+        self.box = np.stack([found["box"][:, :3].min(axis=0), found["box"][:, 3:].max(axis=0) + 1], axis=1)
         return np.stack([found["inside"], found["broken"]], axis=1).astype(np.int64)
 
     @property
@@ -128,7 +131,8 @@ class Work:
     @property
     def counting(self) -> tuple[int, int]:
         """Blocks that count, and bytes that they share."""
-        return self.many * -(-self.voxels // _COUNTED), 4 * _COPIES * 2 * (self.bins + 1)
+        depth = int(self.box[0, 1] - self.box[0, 0])
+        return self.many * -(-depth * math.prod(self.shape[1:]) // _COUNTED), 4 * _COPIES * 2 * (self.bins + 1)
 
 
 class Level:
@@ -148,7 +152,10 @@ class Level:
         self.work = work
         self.taps = against[0].weight.shape[1]
         controls = tuple(axis.controls for axis in against)
-        pieces = [_pieces(axis, most) for axis, most in zip(against, _PIECES, strict=True)]
+        box = work.box.tolist()
+        pieces = [_pieces(axis, most, *ends) for axis, most, ends in zip(against, _PIECES, box, strict=True)]
+        strips = (box[0][1] - box[0][0]) * -(-(box[1][1] - box[1][0]) // _STRIP)
+        moved = scratch(work.x, (work.many, strips, 2), "float64")
         counts = [len(p) // 4 for p in pieces]
         self.boxes = counts[0] * counts[1]
         kx = controls[2]
@@ -166,7 +173,7 @@ class Level:
             work.state,
             work.counted,
             work.expected,
-            work.moved,
+            moved,
             self.partial,
             lattice,
             density,
@@ -178,22 +185,23 @@ class Level:
             work.many,
             *work.shape,
             work.bins,
+            *work.box.T.ravel().tolist(),
             *(0 if view is None else view.address for view in memory),
             *here,
             *there,
             *third.addresses,
             *counts,
-            work.strips,
+            strips,
             residuals,
             loss,
         )
-        self.writes = [*work.held, self.partial, lattice, density]
+        self.writes = [*work.held, moved, self.partial, lattice, density]
         self.gathered = 8 * _WARPS * self.taps * kx + 4 * (_WARPS * 2 * self.taps * 32 + 2 * work.bins)
         field = axes[2].controls
         self.subtracted = 8 * axes[1].controls * field + 4 * _STRIP * field
         self.solving = work.many * -(-self.points // _WARPS)
         self.gathering = work.many * self.boxes
-        self.subtracting = work.many * work.strips
+        self.subtracting = work.many * strips
 
     def launch(
         self,
@@ -253,12 +261,12 @@ def any_array(view: DeviceView | None) -> list[int]:
     return [view.address, *view.strides, NUMBERS.index(name), view.shape[0]]
 
 
-def _pieces(axis: Axis, most: int) -> list[int]:
+def _pieces(axis: Axis, most: int, start: int, stop: int) -> list[int]:
     """``Piece`` structs of an axis: at most so many voxels, which depend on the same control values."""
     pieces: list[int] = []
-    start, n = 0, len(axis.first)
-    for i in range(1, n + 1):
-        if i == n or i - start == most or axis.first[i] != axis.first[start]:
-            pieces += [start, i, int(axis.first[start]), 0]
-            start = i
+    begin = start
+    for i in range(start + 1, stop + 1):
+        if i == stop or i - begin == most or axis.first[i] != axis.first[begin]:
+            pieces += [begin, i, int(axis.first[begin]), 0]
+            begin = i
     return pieces

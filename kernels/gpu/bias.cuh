@@ -23,6 +23,7 @@ struct State {
     float32 origin, slope;  // of the bins; slope 0: all voxels are alike
     int32 done, step;
     float64 scale;  // of residuals, for a loss
+    int32 box[6];  // lowest z, y, x that count, then highest
 };
 
 // An array of any type, read where speed does not matter.
@@ -61,6 +62,7 @@ struct BiasJob {
     float64 label;
     int32 labelled, volumes;
     int32 shape[3], bins;
+    int32 box[6];  // start z, y, x and stop of what is looked at: nothing beyond counts in any volume
     float32* logs;
     float32* left;
     float32* weight;  // null: all ones
@@ -131,6 +133,9 @@ __device__ __forceinline__ void collect_block(const BiasJob& job) {
     const float32 none = not_a_number();
     float32 low = __uint_as_float(0x7f800000u), high = -low;
     float64 inside = 0, broken = 0;
+    __shared__ int32 box[6];
+    if (threadIdx.x < 6) box[threadIdx.x] = threadIdx.x < 3 ? 0x7fffffff : -1;
+    __syncthreads();
     for (int32 k = 0; k < 1024; k += BIAS_THREADS) {
         const int64 i = int64(blockIdx.x % blocks) * 1024 + k + threadIdx.x;
         if (i >= voxels) break;
@@ -154,14 +159,23 @@ __device__ __forceinline__ void collect_block(const BiasJob& job) {
                 inside += 1;
                 low = value < low ? value : low;
                 high = value > high ? value : high;
+                const int32 at[3] = {z, y, x};
+#pragma unroll
+                for (int32 axis = 0; axis < 3; axis++) {
+                    atomicMin(box + axis, at[axis]);
+                    atomicMax(box + 3 + axis, at[axis]);
+                }
             } else {
                 broken += 1;
             }
         }
         job.logs[b * voxels + i] = value;
         job.left[b * voxels + i] = value;
+        if (job.differences) job.differences[b * voxels + i] = none;
     }
     merge_range(state, low, high);
+    if (threadIdx.x < 3) atomicMin(state.box + threadIdx.x, box[threadIdx.x]);
+    else if (threadIdx.x < 6) atomicMax(state.box + threadIdx.x, box[threadIdx.x]);
     block_sums(inside, broken);
     if (threadIdx.x != 0) return;
     if (inside > 0) atomicAdd(&state.inside, uint64(inside));
@@ -174,7 +188,7 @@ __device__ __forceinline__ void count_block(const BiasJob& job) {
     DYNAMIC_SHARED(uint32, counts);
     const int32 pair = 2 * (job.bins + 1);
     uint32 *const own = counts + threadIdx.x % COUNT_COPIES * pair, *const parts = own + job.bins + 1;
-    const int64 voxels = int64(job.shape[0]) * job.shape[1] * job.shape[2];
+    const int64 plane = int64(job.shape[1]) * job.shape[2], voxels = (job.box[3] - job.box[0]) * plane;
     const int32 blocks = int32((voxels + 16383) / 16384), b = blockIdx.x / blocks;
     const State& state = job.state[b];
     const float32 low = of_key(state.low), high = of_key(state.high);
@@ -184,7 +198,7 @@ __device__ __forceinline__ void count_block(const BiasJob& job) {
     __syncthreads();
     const int64 first = int64(blockIdx.x % blocks) * 16384;
     const int64 last = first + 16384 < voxels ? first + 16384 : voxels;
-    const float32* const left = job.left + b * voxels;
+    const float32* const left = job.left + (int64(b) * job.shape[0] + job.box[0]) * plane;
     for (int64 i = first + threadIdx.x; i < last; i += BIAS_THREADS) {
         const float32 at = (left[i] - low) / slope;
         // False for NaN, and for what rounding put above the last bin.
@@ -344,16 +358,17 @@ __device__ __forceinline__ void subtract_block(const BiasJob& job) {
     const int32 b = blockIdx.x / job.strips, strip = blockIdx.x % job.strips;
     State& state = job.state[b];
     if (state.done) return;
-    const int32 in_plane = job.strips / job.shape[0], z = strip / in_plane, y0 = strip % in_plane * STRIP;
-    const int32 y1 = y0 + STRIP < job.shape[1] ? y0 + STRIP : job.shape[1], width = job.shape[2];
+    const int32 in_plane = job.strips / (job.box[3] - job.box[0]), z = job.box[0] + strip / in_plane;
+    const int32 y0 = job.box[1] + strip % in_plane * STRIP, y1 = y0 + STRIP < job.box[4] ? y0 + STRIP : job.box[4];
+    const int32 width = job.shape[2], left = job.box[2], right = job.box[5];
     row_controls(job.lattice + int64(b) * points, job.axes, z, y0, y1, plane, rows);
     const int64 before = (int64(b) * job.shape[0] + z) * job.shape[1] * width;
-    const int32 tiles = (width + 31) / 32, groups = (y1 - y0 + STRIP_ROWS - 1) / STRIP_ROWS;
+    const int32 tiles = (right - left + 31) / 32, groups = (y1 - y0 + STRIP_ROWS - 1) / STRIP_ROWS;
     float32 low = __uint_as_float(0x7f800000u), high = -low;
     float64 total = 0, squares = 0;
     for (int32 item = threadIdx.x / 32; item < tiles * groups; item += BIAS_WARPS) {
-        const int32 x = item % tiles * 32 + threadIdx.x % 32, first = y0 + item / tiles * STRIP_ROWS;
-        if (x >= width) continue;
+        const int32 x = left + item % tiles * 32 + threadIdx.x % 32, first = y0 + item / tiles * STRIP_ROWS;
+        if (x >= right) continue;
         float32 w[TAPS];
 #pragma unroll
         for (int32 j = 0; j < TAPS; j++) w[j] = job.axes[2].light[int64(x) * TAPS + j];

@@ -25,7 +25,7 @@ __global__ void __launch_bounds__(BIAS_THREADS)
 gather(const __grid_constant__ N4Job job) { gather_block<TAPS>(job.bias); }
 
 template <int TAPS>
-__global__ void __launch_bounds__(BIAS_THREADS)
+__global__ void __launch_bounds__(BIAS_THREADS, 4)
 subtract(const __grid_constant__ N4Job job) { subtract_block<TAPS>(job.bias); }
 
 // The sums into the density, or through it into the lattice: a warp for each point.

@@ -56,6 +56,9 @@ def n4(
     steps, changes = scratch(x, (many, len(levels)), "int32"), scratch(x, (many, len(levels)), "float64")
     sharpening, turn = sharpening_of(x, bins, fwhm, noise)
     lattice = zeros(x, many * math.prod(axis.controls for axis in levels[0]))
+    whole = work.level(levels[0], levels[0], lattice, lattice, residuals=False)
+    whole.launch("collect", whole.packed + bytes(_REST.size), work.collecting, 0, THREADS, (), ())
+    counted(work.counts())
     for number, axes in enumerate(levels):
         grown = growth[number] if number < len(growth) else ()
         shape = tuple(len(matrix) for matrix in grown) or (0, 0, 0)
@@ -86,9 +89,6 @@ def n4(
         def launch(level: Level, name: str, blocks: int, shared: int = 0, threads: int = THREADS) -> None:
             level.launch(name, level.packed + rest, blocks, shared, threads, touched, kept)
 
-        if number == 0:
-            launch(weigh, "collect", work.collecting)
-            counted(work.counts())
         launch(weigh, f"gather<{weigh.taps}>", weigh.gathering, weigh.gathered)
         launch(weigh, f"solve<{weigh.taps}>", weigh.solving)
         told = Told(work, steps, changes, number, progress)

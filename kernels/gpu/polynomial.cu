@@ -30,7 +30,7 @@ __global__ void __launch_bounds__(BIAS_THREADS, 2)
 gather(const __grid_constant__ PolynomialJob job) { gather_block<TAPS>(job.bias); }
 
 template <int TAPS>
-__global__ void __launch_bounds__(BIAS_THREADS)
+__global__ void __launch_bounds__(BIAS_THREADS, 4)
 subtract(const __grid_constant__ PolynomialJob job) { subtract_block<TAPS>(job.bias); }
 
 // The sums of all boxes: a warp for each point.

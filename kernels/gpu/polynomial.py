@@ -77,6 +77,9 @@ def polynomial(
     )
     touched = [steps, changes, share, sums, moments]
     how = LOSSES[loss]
+    whole = work.level(axes, axes, lattice, share, residuals=False)
+    whole.launch("collect", whole.packed + rest, work.collecting, 0, THREADS, touched, [table, turn])
+    counted(work.counts())
     alike = work.level(axes, axes, lattice, share, residuals=False, weighted=False)
     trusted = work.level(axes, double_axes, lattice, moments, residuals=False, loss=how)
     away = work.level(axes, axes, lattice, sums, residuals=True, loss=how)
@@ -88,8 +91,6 @@ def polynomial(
         launch(level, f"gather<{level.taps}>", level.gathering, level.gathered)
         launch(level, f"total<{level.taps}>", level.solving)
 
-    launch(away, "collect", work.collecting)
-    counted(work.counts())
     summed(alike)
     told = Told(work, steps, changes, 0, progress)
     for step in range(iterations):
