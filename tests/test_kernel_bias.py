@@ -78,8 +78,7 @@ def test_n4(every, shape, spans, order, dtype, mask_dtype, weight_dtype, itk):
     np.testing.assert_array_equal(counts[0], counts[2])
 
 
-@pytest.mark.parametrize("order", [1, 2, 3, 4])
-@pytest.mark.parametrize("loss", ["none", "huber", "tukey"])
+@pytest.mark.parametrize(("order", "loss"), [(1, "huber"), (2, "tukey"), (3, "none"), (3, "huber"), (4, "tukey")])
 def test_polynomial(every, order, loss):
     shape = (9, 34, 37)
     case = head(shape, "float32")

@@ -282,7 +282,7 @@ def check(image: fp.Image, steps: Sequence[Step]) -> None:
         assert worst <= allowed, f"{worst:.3g} apart, {allowed:.3g} allowed\n{steps}\n{plan}\n{values}\n{expected}"
 
 
-@settings(max_examples=400)
+@settings(max_examples=250)
 @given(cases())
 def test_fused_is_one_by_one(case):
     check(*case)
@@ -314,7 +314,7 @@ def blended_cases(draw: st.DrawFn) -> Case:
     return image, steps
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(blended_cases())
 def test_voxels_stay_in_place(case):
     image, steps = case
