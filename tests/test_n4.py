@@ -158,6 +158,16 @@ def test_real_scans(data, name, factor, iterations, threshold, convergence):
     assert np.abs(result.log_field - log_field)[mask].max() <= AGREES
 
 
+def test_full_resolution_is_the_plain_formula(data):
+    """3.6 million voxels: where ITK's own sums, in float32, begin to differ from it."""
+    sitk = oracles.peer("SimpleITK")
+    x = sitk.GetArrayFromImage(sitk.ReadImage(str(data / "mri" / "t1_head.nii.gz")))
+    how = {"mask": x > fp.otsu(x), "iterations": (2, 2), "convergence_threshold": 0}
+    with fp.registry.backend("reference"):
+        truth = fp.n4(x, **how)
+    assert np.abs(fp.n4(x, **how).log_field - truth.log_field).max() <= 1e-6
+
+
 PARTS = {
     "a slice": (np.s_[95], True),
     "a slice without a mask": (np.s_[95], False),

@@ -157,7 +157,7 @@ def scan_of(x: Any, mask: Any, weights: Any, spacing: Sequence[float] | None) ->
         steps: tuple[float, ...] | None = x.grid.spacing
     else:
         marks = next((a for a in extra.values() if a is not None), None)
-        ndim = len(spacing) if spacing is not None else min(3, len((array if marks is None else marks).shape))
+        ndim = len(spacing) if spacing is not None else max(2, min(3, len((array if marks is None else marks).shape)))
         steps = None if spacing is None else check_spacing(spacing, len(spacing))
     leading, space = check_space(view.shape, ndim)
     check_together(x=array, **{name: a for name, a in extra.items() if a is not None})
