@@ -381,6 +381,18 @@ def test_shrinking_may_leave_nothing_of_the_mask(backend, put):
     same_error(lambda: quick(put(case.image), put(mask), shrink_factor=4), ArgumentError, words)
 
 
+def test_lattices_of_many_values(backend, put):
+    """As fine as they may be: 253 spans over a few voxels; and no finer, on any backend."""
+    case = head((3, 4, 40))
+    how = {"control_points": (4, 4, 256), "iterations": (1,)}
+    with fp.registry.backend("reference"):
+        truth = fp.n4(case.image, case.mask, **how)
+    result = fp.n4(put(case.image), put(case.mask), **how)
+    assert np.abs(to_numpy(result.log_field) - truth.log_field)[case.mask].max() <= 1e-4
+    words = "257 control values along an axis at the last level: expected at most 256"
+    same_error(lambda: quick(put(case.image), control_points=(4, 4, 257)), ArgumentError, words)
+
+
 def test_more_shrinking_than_voxels(backend, put):
     """An axis that shrinks to one voxel: nothing is learned along it."""
     case = head((3, 20, 21))

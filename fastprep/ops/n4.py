@@ -29,6 +29,8 @@ from fastprep.registry import kernel
 
 _ORDERS = (1, 2, 3)
 _MOST_BINS = 512
+#: A lattice of so many along each axis is as large as an image.
+_MOST_CONTROLS = 256
 
 
 def n4(
@@ -88,7 +90,7 @@ def n4(
     Raises
     ------
     ArgumentError
-        No voxel inside; a number out of its domain.
+        No voxel inside; a number out of its domain; more than 256 control values along an axis at the last level.
     ShapeError
         A mask or weights of another shape.
     NonFiniteError
@@ -129,6 +131,13 @@ def n4(
             idle = (np.eye(spline_order + 1),) * (3 - len(bases))
             growth.append((*idle, *matrices))
         levels.append(three_axes(tuple(b.sampled(f)[1] for b, f in zip(bases, factors, strict=True))))
+    finest = max(axis.controls for axis in levels[-1])
+    if finest > _MOST_CONTROLS:
+        msg = (
+            f"{finest} control values along an axis at the last level: expected at most {_MOST_CONTROLS}; give fewer "
+            "levels, fewer control_points, or a wider spline_spacing"
+        )
+        raise ArgumentError(msg)
     among = f" of those that shrink_factor={shrink_factor} leaves" if max(factors) > 1 else ""
     found = kernel("n4", scan.array)(
         scan.volumes[taken],

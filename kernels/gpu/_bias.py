@@ -197,8 +197,7 @@ class Level:
         )
         self.writes = [*work.held, moved, self.partial, lattice, density]
         self.gathered = 8 * _WARPS * self.taps * kx + 4 * (_WARPS * 2 * self.taps * 32 + 2 * work.bins)
-        field = axes[2].controls
-        self.subtracted = 8 * axes[1].controls * field + 4 * _STRIP * field
+        self.subtracted = 4 * _STRIP * axes[2].controls
         self.solving = work.many * -(-self.points // _WARPS)
         self.gathering = work.many * self.boxes
         self.subtracting = work.many * strips

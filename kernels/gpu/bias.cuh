@@ -352,16 +352,15 @@ __device__ __forceinline__ float64 point_sum(const BiasJob& job, int32 b, int32 
 // of rows of one plane.
 template <int TAPS>
 __device__ __forceinline__ void subtract_block(const BiasJob& job) {
-    DYNAMIC_SHARED(float64, plane);
+    DYNAMIC_SHARED(float32, rows);
     const int32 kx = job.axes[2].controls, points = job.axes[0].controls * job.axes[1].controls * kx;
-    float32* const rows = reinterpret_cast<float32*>(plane + job.axes[1].controls * kx);
     const int32 b = blockIdx.x / job.strips, strip = blockIdx.x % job.strips;
     State& state = job.state[b];
     if (state.done) return;
     const int32 in_plane = job.strips / (job.box[3] - job.box[0]), z = job.box[0] + strip / in_plane;
     const int32 y0 = job.box[1] + strip % in_plane * STRIP, y1 = y0 + STRIP < job.box[4] ? y0 + STRIP : job.box[4];
     const int32 width = job.shape[2], left = job.box[2], right = job.box[5];
-    row_controls(job.lattice + int64(b) * points, job.axes, z, y0, y1, plane, rows);
+    row_controls(job.lattice + int64(b) * points, job.axes, z, y0, y1, rows);
     const int64 before = (int64(b) * job.shape[0] + z) * job.shape[1] * width;
     const int32 tiles = (right - left + 31) / 32, groups = (y1 - y0 + STRIP_ROWS - 1) / STRIP_ROWS;
     float32 low = __uint_as_float(0x7f800000u), high = -low;

@@ -17,15 +17,13 @@ struct FieldJob {
 template <class In, class Out>
 __global__ void __launch_bounds__(256, 4)
 field(const __grid_constant__ FieldJob job) {
-    DYNAMIC_SHARED(float64, plane);
+    DYNAMIC_SHARED(float32, rows);
     const int32 depth = job.shape[1], height = job.shape[2], width = job.shape[3], kx = job.axes[2].controls;
-    float32* const rows = reinterpret_cast<float32*>(plane + job.axes[1].controls * kx);
     const int32 strips = (height + FIELD_ROWS - 1) / FIELD_ROWS;
     const int32 y0 = int32(blockIdx.x % strips) * FIELD_ROWS, z = int32(blockIdx.x / strips) % depth;
     const int32 b = int32(blockIdx.x / strips) / depth;
     const int32 y1 = y0 + FIELD_ROWS < height ? y0 + FIELD_ROWS : height;
-    row_controls(job.lattice + int64(b) * job.axes[0].controls * job.axes[1].controls * kx, job.axes, z, y0, y1, plane,
-                 rows);
+    row_controls(job.lattice + int64(b) * job.axes[0].controls * job.axes[1].controls * kx, job.axes, z, y0, y1, rows);
     for (int32 y = y0 + int32(threadIdx.x) / 32; y < y1; y += 8) {
         const int64 out = ((int64(b) * depth + z) * height + y) * width;
         const In* const x =

@@ -38,8 +38,7 @@ def field(
         *described,
     )
     reads = "float32" if x is None else read_type(x.dtype)
-    controls = axes[1].controls * axes[2].controls
-    shared = 8 * controls + 4 * _ROWS * axes[2].controls
+    shared = 4 * _ROWS * axes[2].controls
     blocks = math.prod(shape[:2]) * -(-shape[2] // _ROWS)
     name = f"field<{reads}, {_WRITTEN[reads]}>"
     inputs = [view for view in (x, lattice) if view is not None]

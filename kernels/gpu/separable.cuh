@@ -13,23 +13,20 @@ struct AxisTable {
 };
 
 // The controls of rows first_row <= y < last_row of plane z, as float32 (rows, kx); all threads of a block.
-// plane holds ky * kx values meanwhile.
 __device__ __forceinline__ void row_controls(const float64* lattice, const AxisTable* axes, int32 z, int32 first_row,
-                                             int32 last_row, float64* plane, float32* rows) {
-    const int32 ky = axes[1].controls, kx = axes[2].controls, threads = blockDim.x;
-    const int32 start = axes[0].first[z];
+                                             int32 last_row, float32* rows) {
+    const int32 ky = axes[1].controls, kx = axes[2].controls, start = axes[0].first[z];
     const float64* const wz = axes[0].weight + int64(z) * axes[0].taps;
-    for (int32 i = threadIdx.x; i < ky * kx; i += threads) {
-        float64 sum = 0;
-        for (int32 j = 0; j < axes[0].taps; j++) sum += wz[j] * lattice[int64(start + j) * ky * kx + i];
-        plane[i] = sum;
-    }
-    __syncthreads();
-    for (int32 i = threadIdx.x; i < (last_row - first_row) * kx; i += threads) {
+    for (int32 i = threadIdx.x; i < (last_row - first_row) * kx; i += blockDim.x) {
         const int32 y = first_row + i / kx, c = i % kx;
         const float64* const wy = axes[1].weight + int64(y) * axes[1].taps;
         float64 sum = 0;
-        for (int32 j = 0; j < axes[1].taps; j++) sum += wy[j] * plane[(axes[1].first[y] + j) * kx + c];
+        for (int32 j = 0; j < axes[1].taps; j++) {
+            const float64* const column = lattice + (int64(start) * ky + axes[1].first[y] + j) * kx + c;
+            float64 along_z = 0;
+            for (int32 k = 0; k < axes[0].taps; k++) along_z += wz[k] * column[int64(k) * ky * kx];
+            sum += wy[j] * along_z;
+        }
         rows[i] = float32(sum);
     }
     __syncthreads();
