@@ -21,7 +21,7 @@ from fastprep.core.index_map import IndexMap, check_shape
 from fastprep.core.lattice import Axis, Basis, idle_axis, stretched, voxels
 from fastprep.core.namespace import check_together
 from fastprep.ops._arrays import empty, three, view_of, with_shape
-from fastprep.ops._pointwise import apply_ramps
+from fastprep.ops._masked import numbers_of
 from fastprep.ops._sample import sample
 from fastprep.registry import gpu_driver, kernel
 
@@ -151,7 +151,7 @@ def scan_of(x: Any, mask: Any, weights: Any, spacing: Sequence[float] | None) ->
     """The checked arguments of a corrector."""
     array = x.array if isinstance(x, Image) else x
     extra = {name: a.array if isinstance(a, Image) else a for name, a in (("mask", mask), ("weights", weights))}
-    view = _physical(x)
+    view = view_of(numbers_of(x)[0])
     if isinstance(x, Image):
         ndim = x.grid.ndim
         steps: tuple[float, ...] | None = x.grid.spacing
@@ -234,13 +234,6 @@ def check_counts(counts: npt.NDArray[np.int64], *, nan: str, among: str = "") ->
         if inside == 0:
             msg = f"no voxel{where}{among} is inside the mask, of weight above 0 and finite: there is nothing to fit"
             raise ArgumentError(msg)
-
-
-def _physical(x: Any) -> Any:
-    """The view of an array, or of an Image in physical units."""
-    if isinstance(x, Image) and not x.rescale.is_identity:
-        return view_of(apply_ramps(x.array, [x.rescale]))
-    return view_of(x.array if isinstance(x, Image) else x)
 
 
 def _beside(name: str, a: Any, leading: tuple[int, ...], space: tuple[int, ...]) -> Any:

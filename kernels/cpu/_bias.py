@@ -78,6 +78,20 @@ def find(x: npt.NDArray[Any], mask: Any, weight: Any, label: float | None) -> In
     return Inside(marks, low, high, *found.sum(axis=0).tolist())
 
 
+def find_all(x: npt.NDArray[Any], mask: Any, weights: Any, label: float | None) -> list[tuple[Inside, Any]]:
+    """`find` of each volume, and its weights; mask and weights may be of one volume for all."""
+    found = []
+    for b in range(x.shape[0]):
+        weight = None if weights is None else weights[b % len(weights)]
+        found.append((find(x[b], None if mask is None else mask[b % len(mask)], weight, label), weight))
+    return found
+
+
+def counts_of(found: list[tuple[Inside, Any]]) -> npt.NDArray[np.int64]:
+    """(B, 2) voxels that count, and voxels of the mask that are not finite."""
+    return np.array([(inside.voxels, inside.broken) for inside, _ in found])
+
+
 def marked(mask: Any, weight: Any, label: float | None) -> npt.NDArray[np.bool_] | None:
     """Where the mask is the label, or not zero, and the weight above 0; None for everywhere."""
     marks = None if mask is None else (mask != 0 if label is None else mask == label)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from fastprep.core.lattice import Axis
 from fastprep.core.sharpening import sharpened, step_between
 from fastprep.kernels.cpu import _separable as separable
-from fastprep.kernels.cpu._bias import Rows, binned, find
+from fastprep.kernels.cpu._bias import Rows, binned, counts_of, find_all
 
 _Array = npt.NDArray[np.float64]
 
@@ -44,15 +44,13 @@ def n4(
     and voxels inside that are not finite; those do not count.
     """
     many = x.shape[0]
-    masks = [None if mask is None else mask[b % len(mask)] for b in range(many)]
-    trust = [None if weights is None else weights[b % len(weights)] for b in range(many)]
-    inside = [find(x[b], masks[b], trust[b], label) for b in range(many)]
-    counted(np.array([(found.voxels, found.broken) for found in inside]))
+    where = find_all(x, mask, weights, label)
+    counted(counts_of(where))
     lattice = np.zeros((many, *(axis.controls for axis in levels[0])))
     counts, changes = np.zeros((many, len(levels)), np.int32), np.zeros((many, len(levels)))
     done = []
     for b in range(many):
-        fit = _Fit(Rows(x[b], inside[b], trust[b]), fwhm, noise, bins, itk)
+        fit = _Fit(Rows(x[b], *where[b]), fwhm, noise, bins, itk)
         found = lattice[b]
         for level, axes in enumerate(levels):
             fit.begin(axes)

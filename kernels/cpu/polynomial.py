@@ -15,7 +15,7 @@ import numpy.typing as npt
 from fastprep.core.lattice import RIDGE, Axis, products, terms
 from fastprep.core.sharpening import sharpened, spread_around, step_between
 from fastprep.kernels.cpu import _separable as separable
-from fastprep.kernels.cpu._bias import Rows, binned, find
+from fastprep.kernels.cpu._bias import Rows, binned, counts_of, find_all
 
 _Array = npt.NDArray[np.float64]
 
@@ -45,16 +45,14 @@ def polynomial(
     consist. Mask, weights, label and ``counted`` are those of `n4`.
     """
     many = x.shape[0]
-    masks = [None if mask is None else mask[b % len(mask)] for b in range(many)]
-    trust = [None if weights is None else weights[b % len(weights)] for b in range(many)]
-    inside = [find(x[b], masks[b], trust[b], label) for b in range(many)]
-    counted(np.array([(where.voxels, where.broken) for where in inside]))
+    where = find_all(x, mask, weights, label)
+    counted(counts_of(where))
     shape, double = tuple(a.controls for a in axes), tuple(a.controls for a in double_axes)
     once, twice = separable.table(axes), separable.table(double_axes)
     found = np.zeros((many, *shape))
     counts, changes = np.zeros((many, 1), np.int32), np.zeros((many, 1))
     for b in range(many):
-        rows = Rows(x[b], inside[b], trust[b])
+        rows = Rows(x[b], *where[b])
         weighted, rows.weighted = rows.weighted, False
         share = rows.project(once, shape, None) / rows.count
         rows.weighted = weighted

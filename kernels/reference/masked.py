@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastprep.kernels.reference._inside import find
+
 
 def masked(
     x: npt.NDArray[Any],
@@ -23,12 +25,10 @@ def masked(
 
     Mask, weights, label and ``counted`` are those of `n4`; voxels not above 0 do not count either.
     """
-    weight = np.broadcast_to(1.0 if weights is None else weights.astype(np.float64), x.shape)
-    inside = np.broadcast_to(True if mask is None else (mask != 0 if label is None else mask == label), x.shape)
-    inside = inside & (weight > 0)
-    finite = np.isfinite(x)
-    good = inside & finite & (x > 0)
-    counted(np.stack([good.sum(axis=(1, 2, 3)), (inside & ~finite).sum(axis=(1, 2, 3))], axis=1))
+    found = find(x, mask, weights, label)
+    # Only what is finite is compared, or NaN would warn.
+    good = found.inside & (np.where(found.inside, x, 0) > 0)
+    counted(found._replace(inside=good).counts())
     given = np.where(good, x, 1).astype(np.float64)
-    shares[...] = np.where(good, weight, 0)
+    shares[...] = np.where(good, found.weight, 0)
     values[...] = shares * (np.log(given) if logarithm else given)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from fastprep.core.lattice import Axis
 from fastprep.core.sharpening import sharpened, step_between
+from fastprep.kernels.reference._inside import find
 
 _Array = npt.NDArray[np.float64]
 
@@ -38,15 +39,12 @@ def n4(
     and voxels inside that are not finite; those do not count.
     """
     many = x.shape[0]
-    weight = np.broadcast_to(1.0 if weights is None else weights.astype(np.float64), x.shape)
-    marked = np.broadcast_to(True if mask is None else (mask != 0 if label is None else mask == label), x.shape)
-    finite = np.isfinite(x)
-    marked = marked & (weight > 0)
-    counted(np.stack([(marked & finite).sum(axis=(1, 2, 3)), (marked & ~finite).sum(axis=(1, 2, 3))], axis=1))
+    found = find(x, mask, weights, label)
+    counted(found.counts())
     counts, changes = np.zeros((many, len(levels)), np.int32), np.zeros((many, len(levels)))
     lattices = []
     for b in range(many):
-        inside = marked[b] & finite[b]
+        inside, weight = found.inside[b], found.weight[b]
         logs = logarithm(np.where(inside, x[b], 0))
         field = np.zeros(x.shape[1:], np.float32)
         lattice = np.zeros([axis.controls for axis in levels[0]])
@@ -54,11 +52,11 @@ def n4(
             bases = [axis.dense() for axis in axes]
             squares = [basis**2 for basis in bases]
             cubes = [basis**3 / (basis**2).sum(axis=1, keepdims=True) for basis in bases]
-            density = _project(np.where(inside, weight[b], 0), squares)
+            density = _project(np.where(inside, weight, 0), squares)
             for step in range(1, iterations[level] + 1):
                 residual = _residual((logs - field)[inside], fwhm, noise, bins)
                 spread = np.zeros(x.shape[1:])
-                spread[inside] = residual * weight[b][inside]
+                spread[inside] = residual * weight[inside]
                 sums = _project(spread, cubes)
                 lattice += np.divide(sums, density, out=np.zeros_like(sums), where=density > 0)
                 before, field = field, _expand(lattice, bases).astype(np.float32)

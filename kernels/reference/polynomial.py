@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from fastprep.core.lattice import RIDGE, Axis, terms
 from fastprep.core.sharpening import sharpened, spread_around
+from fastprep.kernels.reference._inside import find
 from fastprep.kernels.reference.n4 import change_of, histogram, logarithm
 
 _Array = npt.NDArray[np.float64]
@@ -40,17 +41,14 @@ def polynomial(
     consist. Mask, weights, label and ``counted`` are those of `n4`.
     """
     many = x.shape[0]
-    weight = np.broadcast_to(1.0 if weights is None else weights.astype(np.float64), x.shape)
-    marked = np.broadcast_to(True if mask is None else (mask != 0 if label is None else mask == label), x.shape)
-    finite = np.isfinite(x)
-    marked = marked & (weight > 0)
-    counted(np.stack([(marked & finite).sum(axis=(1, 2, 3)), (marked & ~finite).sum(axis=(1, 2, 3))], axis=1))
+    where = find(x, mask, weights, label)
+    counted(where.counts())
     found = np.zeros((many, *(axis.controls for axis in axes)))
     counts, changes = np.zeros((many, 1), np.int32), np.zeros((many, 1))
     degrees = terms(order)
     z, y, x_ = (axis.dense() for axis in axes)
     for b in range(many):
-        inside = marked[b] & finite[b]
+        inside = where.inside[b]
         at = np.nonzero(inside)
         logs = logarithm(x[b][inside])
         # (voxels, terms), the plain design matrix.
@@ -59,7 +57,7 @@ def polynomial(
         coefficients, left = np.zeros(len(degrees)), logs
         for step in range(1, iterations + 1):
             away, trust = _judged(left, fwhm, noise, loss, tuning, bins)
-            trust = trust * weight[b][inside]
+            trust = trust * where.weight[b][inside]
             normal = design.T @ (design * trust[:, None])
             normal += np.eye(len(degrees)) * (RIDGE * np.trace(normal) / len(degrees))
             coefficients = coefficients + relaxation * np.linalg.solve(normal, design.T @ (trust * away))
