@@ -14,26 +14,40 @@ if TYPE_CHECKING:
     from fastprep.core.index_map import IndexMap
     from fastprep.core.ramp import Ramp
     from fastprep.core.threads import set_num_threads
+    from fastprep.fitted.dataset import DatasetStatistics
+    from fastprep.fitted.nyul import Nyul
     from fastprep.io import load, save
     from fastprep.ops._bias import BiasField
     from fastprep.ops.clip_hu import clip_hu
     from fastprep.ops.crop_or_pad import crop_or_pad
     from fastprep.ops.crop_to_mask import crop_to_mask
     from fastprep.ops.deskew import deskew
+    from fastprep.ops.fcm_normalize import fcm_normalize
     from fastprep.ops.flip import flip
     from fastprep.ops.foreground_mask import foreground_mask
+    from fastprep.ops.fuse import Fused, fuse
     from fastprep.ops.gaussian_bias import gaussian_bias
     from fastprep.ops.homomorphic_bias import homomorphic_bias
     from fastprep.ops.invert import invert
+    from fastprep.ops.kde_normalize import kde_normalize
+    from fastprep.ops.least_squares_normalize import least_squares_normalize
+    from fastprep.ops.local_normalize import local_normalize
+    from fastprep.ops.minmax import minmax
     from fastprep.ops.multi_window import multi_window
     from fastprep.ops.n4 import n4
     from fastprep.ops.otsu import otsu
+    from fastprep.ops.percentile import percentile
+    from fastprep.ops.percentile_clip import percentile_clip
+    from fastprep.ops.piecewise import piecewise
     from fastprep.ops.polynomial_bias import polynomial_bias
     from fastprep.ops.reorient import reorient
     from fastprep.ops.resample import resample
     from fastprep.ops.resample_to import resample_to
     from fastprep.ops.rescale import rescale
+    from fastprep.ops.robust import robust
+    from fastprep.ops.stack import stack
     from fastprep.ops.warp import warp
+    from fastprep.ops.white_stripe import white_stripe
     from fastprep.ops.window import window
     from fastprep.ops.zscore import zscore
     from fastprep.pipeline import Pipeline
@@ -44,68 +58,98 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BiasField",
+    "DatasetStatistics",
+    "Fused",
     "Grid",
     "Image",
     "IndexMap",
+    "Nyul",
     "Pipeline",
     "Ramp",
     "clip_hu",
     "crop_or_pad",
     "crop_to_mask",
     "deskew",
+    "fcm_normalize",
     "flip",
     "foreground_mask",
+    "fuse",
     "gaussian_bias",
     "homomorphic_bias",
     "invert",
+    "kde_normalize",
+    "least_squares_normalize",
     "load",
+    "local_normalize",
+    "minmax",
     "multi_window",
     "n4",
     "otsu",
+    "percentile",
+    "percentile_clip",
+    "piecewise",
     "polynomial_bias",
     "reorient",
     "resample",
     "resample_to",
     "rescale",
+    "robust",
     "save",
     "set_num_threads",
+    "stack",
     "warmup",
     "warp",
     "which",
+    "white_stripe",
     "window",
     "zscore",
 ]
 
 _HOME = {
     "BiasField": "ops._bias",
+    "Fused": "ops.fuse",
+    "DatasetStatistics": "fitted.dataset",
     "Grid": "core.grid",
     "Image": "core.image",
     "IndexMap": "core.index_map",
+    "Nyul": "fitted.nyul",
     "Pipeline": "pipeline",
     "Ramp": "core.ramp",
     "clip_hu": "ops.clip_hu",
     "crop_or_pad": "ops.crop_or_pad",
     "crop_to_mask": "ops.crop_to_mask",
     "deskew": "ops.deskew",
+    "fcm_normalize": "ops.fcm_normalize",
     "flip": "ops.flip",
     "foreground_mask": "ops.foreground_mask",
+    "fuse": "ops.fuse",
     "gaussian_bias": "ops.gaussian_bias",
     "homomorphic_bias": "ops.homomorphic_bias",
     "invert": "ops.invert",
+    "kde_normalize": "ops.kde_normalize",
+    "least_squares_normalize": "ops.least_squares_normalize",
     "load": "io",
+    "local_normalize": "ops.local_normalize",
+    "minmax": "ops.minmax",
     "multi_window": "ops.multi_window",
     "n4": "ops.n4",
+    "percentile": "ops.percentile",
+    "percentile_clip": "ops.percentile_clip",
+    "piecewise": "ops.piecewise",
     "polynomial_bias": "ops.polynomial_bias",
     "otsu": "ops.otsu",
     "reorient": "ops.reorient",
     "resample": "ops.resample",
     "resample_to": "ops.resample_to",
     "rescale": "ops.rescale",
+    "robust": "ops.robust",
     "save": "io",
     "set_num_threads": "core.threads",
+    "stack": "ops.stack",
     "warmup": "pipeline.warmup",
     "warp": "ops.warp",
     "which": "registry",
+    "white_stripe": "ops.white_stripe",
     "window": "ops.window",
     "zscore": "ops.zscore",
 }

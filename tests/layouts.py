@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -84,6 +85,13 @@ def check_layouts(
         except AssertionError as error:
             raise AssertionError(f"{name}: {error}") from error
         assert given.tobytes() == before, f"{name}: the input was modified"
+
+
+def one_for_all(masks: Any) -> Any:
+    """The first of masks (B, Z, Y, X), as kernels see it, for every volume."""
+    if isinstance(masks, np.ndarray):
+        return np.broadcast_to(masks[:1], masks.shape)
+    return dataclasses.replace(masks, strides=(0, *masks.strides[1:]))
 
 
 def same_error(call: Callable[[], Any], error: type[Exception], match: str) -> None:

@@ -11,16 +11,18 @@ from hypothesis import strategies as st
 
 import fastprep as fp
 from fastprep.ops._arrays import view_of
-from layouts import DTYPES, LAYOUTS, values
+from layouts import DTYPES, LAYOUTS, one_for_all, values
 
 SHAPE = (7, 60, 41)  # more than one block, the last not full
 
 
 def run(backend, put, x, mask, *how):
     kernel = importlib.import_module(f"fastprep.kernels.{backend}.histogram").histogram
-    counts = kernel(view_of(put(x)), None if mask is None else view_of(put(mask)), *how)
-    assert counts.dtype == np.uint64 and counts.shape == (how[2],)
-    return counts
+    low, high, bins = how
+    marks = None if mask is None else view_of(put(mask[None]))
+    counts = kernel(view_of(put(x[None])), marks, np.array([low]), np.array([high]), bins)
+    assert counts.dtype == np.uint64 and counts.shape == (1, bins)
+    return counts[0]
 
 
 def truth(x, mask, low, high, bins):
@@ -77,6 +79,21 @@ def test_ranges_that_leave_no_room(backend, put, low, high):
 def test_no_voxel(backend, put):
     assert run(backend, put, np.zeros((0, 4, 5)), None, 0.0, 1.0, 3).tolist() == [0, 0, 0]
     assert run(backend, put, np.zeros((3, 4, 5)), np.zeros((3, 4, 5), bool), 0.0, 1.0, 3).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_volumes_of_a_batch(backend, put, dtype):
+    """Each with bins of its own, under a mask each and under one for all."""
+    x, masks = values((3, 5, 60, 80), dtype), values((3, 5, 60, 80), "bool", 1)
+    lows, highs = np.array([3.0, -50.0, 0.1]), np.array([120.0, 60.0, 99.9])
+    kernel = importlib.import_module(f"fastprep.kernels.{backend}.histogram").histogram
+    there, marks = view_of(put(x)), view_of(put(masks))
+    for found, of in (
+        (kernel(there, marks, lows, highs, 40), masks),
+        (kernel(there, one_for_all(marks), lows, highs, 40), masks[[0, 0, 0]]),
+    ):
+        expected = [truth(v, m, a, z, 40) for v, m, a, z in zip(x, of, lows, highs, strict=True)]
+        np.testing.assert_array_equal(found, expected)
 
 
 @settings(max_examples=100)

@@ -1,8 +1,10 @@
-"""The kernel ``moments``: against NumPy, and the same bits on every backend but the plain one."""
+"""The kernel ``moments``: against NumPy and exact fractions, on every backend."""
 
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -10,14 +12,14 @@ import pytest
 import fastprep as fp
 from fastprep.core.moments import Moments
 from fastprep.ops._arrays import view_of
-from layouts import DTYPES, LAYOUTS, values
+from layouts import DTYPES, LAYOUTS, one_for_all, values
 
 SHAPE = (7, 30, 41)  # more than one chunk, the last not full
 
 
-def run(backend, put, x, mask=None):
+def run(backend, put, x, mask=None, between=None):
     kernel = importlib.import_module(f"fastprep.kernels.{backend}.moments").moments
-    return kernel(view_of(put(x)), None if mask is None else view_of(put(mask)))
+    return kernel(view_of(put(x[None])), None if mask is None else view_of(put(mask[None])), between)[0]
 
 
 def truth(x, mask=None):
@@ -106,12 +108,66 @@ def test_the_mean_of_integers_is_exact(backend, put):
     assert run(backend, put, x).mean == int(x.sum(dtype=np.int64)) / x.size
 
 
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "uint16"])
+def test_integers_are_exact(backend, put, dtype):
+    if backend == "reference":
+        pytest.skip("the plain one sums floats")
+    x, mask = values(SHAPE, dtype), values(SHAPE, "bool", 1)
+    v = [Fraction(int(i)) for i in x[mask]]
+    found, mean = run(backend, put, x, mask), sum(v) / len(v)
+    assert found.mean == float(mean)
+    assert found.m2 == float(sum(i * i for i in v) - mean * mean * len(v))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int32", "int64", "float16", "float32", "float64"])
+@pytest.mark.parametrize("between", [(-20.5, 40.0), (3.0, 4.0), (3.0, 3.0), (100.0, -100.0), (-1e30, 1e30)])
+def test_between_two_values(backend, put, dtype, between):
+    x, mask = values((3, 20, 21), dtype) % 100, values((3, 20, 21), "bool", 1)
+    if np.dtype(dtype).kind == "f":
+        x[0, :2], x[1, 3, :5], x[2, 3, 4] = np.nan, np.inf, 40.0
+    whole = truth(x, mask)
+    inside = (mask & (x.astype(np.float64) > between[0]) & (x.astype(np.float64) < between[1])).astype(np.uint8)
+    found = run(backend, put, x, mask, between)
+    assert found.nonfinite == whole.nonfinite
+    if inside.any():
+        check(found, replace(truth(x, inside), nonfinite=whole.nonfinite))
+    else:
+        assert found.count == 0 and np.isnan(found.low)
+
+
+@pytest.mark.parametrize("dtype", ["int16", "float32"])
+def test_volumes_of_a_batch(backend, put, dtype):
+    """Of more chunks than one, under a mask each and under one for all."""
+    x, masks = values((3, 5, 60, 80), dtype), values((3, 5, 60, 80), "bool", 1)
+    kernel = importlib.import_module(f"fastprep.kernels.{backend}.moments").moments
+    there, marks = view_of(put(x)), view_of(put(masks))
+    for found, v, m in zip(kernel(there, marks, None), x, masks, strict=True):
+        check(found, truth(v, m))
+    for found, v in zip(kernel(there, one_for_all(marks), None), x, strict=True):
+        check(found, truth(v, masks[0]))
+    for found, v in zip(kernel(there[:, 1:], None, None), x[:, 1:], strict=True):
+        check(found, truth(v))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_one_voxel_far_from_the_others(backend, put, dtype):
+    x = np.full((2, 50, 60), 7.25, dtype)
+    x[:, 1::2] += np.array(0.5, dtype)
+    x[0, 0, 0] = 1e6
+    check(run(backend, put, x), truth(x))
+    mask = np.ones(x.shape, bool)
+    mask[0, 0, 0] = False
+    check(run(backend, put, x, mask), truth(x, mask))
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", ["int16", "float32", "float64"])
-def test_bits_are_those_of_the_cpu(gpu, dtype):
+def test_the_gpu_is_as_the_cpu(gpu, dtype):
     x, mask = values(SHAPE, dtype), values(SHAPE, "bool", 1)
     for marks in (None, mask):
-        assert run("gpu", gpu, x, marks) == run("cpu", np.asarray, x, marks)
+        there, here = run("gpu", gpu, x, marks), run("cpu", np.asarray, x, marks)
+        assert there == replace(here, mean=there.mean, m2=there.m2)
+        assert there.mean == pytest.approx(here.mean, rel=1e-12) and there.m2 == pytest.approx(here.m2, rel=1e-12)
 
 
 def test_any_number_of_threads():

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from fastprep.core.checks import check_space
+from fastprep.core.device_view import DeviceView
+from fastprep.core.distribution import Distribution
 from fastprep.core.errors import ArgumentError, NonFiniteError, ShapeError
 from fastprep.core.image import Image
 from fastprep.core.moments import Moments
 from fastprep.core.namespace import check_together, shape_of
+from fastprep.core.order_statistics import OrderStatistics
 from fastprep.ops._arrays import three, view_of, with_shape
 from fastprep.ops._pointwise import apply_ramps
 from fastprep.registry import kernel
@@ -48,12 +54,20 @@ def masked_volumes(x: Any, mask: Any, ndim: int | None) -> Iterator[tuple[Index,
         yield index, view[index], of_this
 
 
-def moments_of(view: Any, mask: Any) -> Moments:
-    """The moments of one volume, whatever they are."""
-    shape = three(view.shape)
-    marks = None if mask is None else with_shape(mask, shape)
-    found: Moments = kernel("moments", view)(with_shape(view, shape), marks)
-    return found
+def measured(name: str, x: Any, mask: Any, ndim: int | None, *how: Any) -> tuple[tuple[int, ...], list[Any]]:
+    """The leading axes of ``x``, and what kernel ``name`` finds of each volume; on a GPU of all in one go."""
+    volumes = list(masked_volumes(x, mask, ndim))
+    leading = tuple(i + 1 for i in volumes[-1][0])
+    fours = [_four(view, inside) for _, view, inside in volumes]
+    batches = _merged(fours) if isinstance(fours[0][0], DeviceView) else fours
+    run = kernel(name, x)
+    return leading, [found for four in batches for found in run(*four, *how)]
+
+
+def moments_of(view: Any, mask: Any, between: tuple[float, float] | None = None) -> Moments:
+    """The moments of one volume, whatever they are; of the values between two numbers, neither included."""
+    found: list[Moments] = kernel("moments", view)(*_four(view, mask), between)
+    return found[0]
 
 
 def spread_of(view: Any, mask: Any) -> Moments:
@@ -66,15 +80,113 @@ def spread_of(view: Any, mask: Any) -> Moments:
     ArgumentError
         No voxel inside the mask, or one value only.
     """
-    found = moments_of(view, mask)
-    where = "" if mask is None else " inside the mask"
-    if found.nonfinite:
-        msg = f"x holds {found.nonfinite} values{where} that are NaN or infinite"
+    return _with_spread(moments_of(view, mask), mask)
+
+
+def spreads_of(x: Any, mask: Any, ndim: int | None) -> list[Moments]:
+    """The same of every volume, on a GPU in one go."""
+    return [_with_spread(found, mask) for found in measured("moments", x, mask, ndim, None)[1]]
+
+
+def order_of(view: Any, mask: Any, q: npt.NDArray[np.float64]) -> OrderStatistics:
+    """The values of one volume either side of each quantile, for ``q`` (Q,) in [0, 1], whatever they are."""
+    found: list[OrderStatistics] = kernel("percentile", view)(*_four(view, mask), q)
+    return found[0]
+
+
+def quantiles_of(view: Any, mask: Any, q: Sequence[float]) -> npt.NDArray[np.float64]:
+    """``(Q,)`` quantiles of one volume, in float64, for ``q`` in [0, 1].
+
+    Raises
+    ------
+    NonFiniteError
+        NaN or infinity inside the mask.
+    ArgumentError
+        No voxel inside the mask.
+    """
+    # The extremes tell whether anything is infinite.
+    wanted = np.array([0.0, *q, 1.0])
+    found = order_of(view, mask, wanted)
+    if found.nan or not np.isfinite([found.lower[0], found.upper[-1]]).all():
+        _check_finite(moments_of(view, mask).nonfinite, found.count, mask)
+    _check_finite(0, found.count, mask)
+    return found.quantiles(wanted)[1:-1]
+
+
+def distribution_of(view: Any, mask: Any, bins: int) -> Distribution:
+    """How often the values of one volume occur, from their minimum to their maximum.
+
+    A bin for each whole number of bool and of integers of 8 and 16 bits; of other types ``bins`` equal ones, of which
+    the first begins with the minimum and the last ends with the maximum.
+
+    Raises
+    ------
+    NonFiniteError
+        NaN or infinity inside the mask.
+    ArgumentError
+        No voxel inside the mask, or one value only.
+    """
+    if view.dtype.kind in "biu" and view.dtype.itemsize <= 2:
+        counts = kernel("counts", view)(*_four(view, mask))[0]
+        there = np.flatnonzero(counts)
+        _check_finite(0, there.size, mask)
+        first, last = int(there[0]), int(there[-1])
+        lowest = int(np.iinfo(view.dtype).min) if view.dtype.kind == "i" else 0
+        _check_spread(float(first + lowest), float(last + lowest), mask)
+        return Distribution(float(first + lowest), 1.0, counts[first : last + 1])
+    found = spread_of(view, mask)
+    counts = histogram_of(view, mask, found, bins)
+    width = found.high / bins - found.low / bins
+    return Distribution(found.low + width / 2, width, counts)
+
+
+def histogram_of(view: Any, mask: Any, found: Moments, bins: int) -> npt.NDArray[np.uint64]:
+    """``(bins,)`` counts of one volume in equal bins from its minimum to its maximum."""
+    ends = np.array([found.low]), np.array([found.high])
+    counts: npt.NDArray[np.uint64] = kernel("histogram", view)(*_four(view, mask), *ends, bins)[0]
+    return counts
+
+
+def _merged(fours: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    """Volumes (1, Z, Y, X) and their masks as one (B, Z, Y, X), where equal steps lead from each to the next."""
+    whole = []
+    for column in zip(*fours, strict=True):
+        first = column[0]
+        steps = {b.address - a.address for a, b in pairwise(column)} if first is not None else set[int]()
+        if len(steps) > 1:
+            return fours
+        step = steps.pop() // first.dtype.itemsize if steps else 0
+        strides = None if first is None else (step, *first.strides[1:])
+        whole.append(strides and replace(first, shape=(len(fours), *first.shape[1:]), strides=strides))
+    return [(whole[0], whole[1])]
+
+
+def _four(view: Any, mask: Any) -> tuple[Any, Any]:
+    """One volume and its mask as kernels take them, (1, Z, Y, X)."""
+    shape = (1, *three(view.shape))
+    return with_shape(view, shape), None if mask is None else with_shape(mask, shape)
+
+
+def _with_spread(found: Moments, mask: Any) -> Moments:
+    _check_finite(found.nonfinite, found.count, mask)
+    _check_spread(found.low, found.high, mask)
+    return found
+
+
+def _check_finite(nonfinite: int, count: int, mask: Any) -> None:
+    if nonfinite:
+        msg = f"x holds {nonfinite} values{_where(mask)} that are NaN or infinite"
         raise NonFiniteError(msg)
-    if found.count == 0:
+    if count == 0:
         msg = "mask holds no voxel: there is nothing to take a statistic of"
         raise ArgumentError(msg)
-    if found.low == found.high:
-        msg = f"x is constant{where}, {found.low:g}: its values tell nothing apart"
+
+
+def _check_spread(low: float, high: float, mask: Any) -> None:
+    if low == high:
+        msg = f"x is constant{_where(mask)}, {low:g}: its values tell nothing apart"
         raise ArgumentError(msg)
-    return found
+
+
+def _where(mask: Any) -> str:
+    return "" if mask is None else " inside the mask"

@@ -9,9 +9,7 @@ import numpy.typing as npt
 
 from fastprep.core.errors import ArgumentError, ShapeError
 from fastprep.core.namespace import shape_of
-from fastprep.ops._arrays import three, with_shape
-from fastprep.ops._masked import masked_volumes, numbers_of, spread_of
-from fastprep.registry import kernel
+from fastprep.ops._masked import histogram_of, masked_volumes, numbers_of, spread_of
 
 
 def otsu(x: Any, *, bins: int = 256, mask: Any = None) -> float:
@@ -62,9 +60,7 @@ def otsu(x: Any, *, bins: int = 256, mask: Any = None) -> float:
 def otsu_of(view: Any, mask: Any, bins: int) -> float:
     """`otsu` of views."""
     found = spread_of(view, mask)
-    shape = three(view.shape)
-    marks = None if mask is None else with_shape(mask, shape)
-    counts = kernel("histogram", view)(with_shape(view, shape), marks, found.low, found.high, bins)
+    counts = histogram_of(view, mask, found, bins)
     return _threshold(counts, np.linspace(found.low, found.high, bins + 1))
 
 

@@ -9,7 +9,7 @@ from fastprep.core.image import Image
 from fastprep.core.moments import Moments
 from fastprep.core.ramp import Ramp
 from fastprep.ops._arrays import empty, view_of
-from fastprep.ops._masked import masked_volumes, numbers_of, spread_of
+from fastprep.ops._masked import masked_volumes, numbers_of, spreads_of
 from fastprep.ops._pointwise import apply_ramps
 
 
@@ -48,11 +48,11 @@ def zscore(x: Any, *, mask: Any = None) -> Any:
     [[-4.0, -1.0, -1.0], [1.0, 1.0, -4.0]]
     """
     array, ndim = numbers_of(x)
-    volumes = list(masked_volumes(array, mask, ndim))
+    found = spreads_of(array, mask, ndim)
     view = view_of(array)
     out = empty(view.shape, float_for(view.dtype), array)
-    for index, volume, inside in volumes:
-        apply_ramps(volume, [zscore_ramp(spread_of(volume, inside))], into=out.view[index])
+    for (index, volume, _), moments in zip(masked_volumes(array, mask, ndim), found, strict=True):
+        apply_ramps(volume, [zscore_ramp(moments)], into=out.view[index])
     result = out.finish()
     return x.with_array(result) if isinstance(x, Image) else result
 

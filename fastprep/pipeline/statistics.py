@@ -1,7 +1,4 @@
-"""Statistics of an array in one exact pass, and the range of input values a plan does not clip.
-
-Sums are float64, over pieces of fixed size added in order: the same numbers on any number of threads.
-"""
+"""Statistics of an array by the kernel of the z-score, and the range of input values a plan does not clip."""
 
 from __future__ import annotations
 
@@ -13,12 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastprep.core.moments import Moments
 from fastprep.core.ramp import Ramp
 from fastprep.core.threads import run_slabs
+from fastprep.ops._masked import moments_of
 from fastprep.pipeline.passes import Barrier
 from fastprep.pipeline.plan import Plan
 
-#: Voxels of a piece: its float64 copy stays in the second-level cache.
+#: Voxels of a piece: what is compared stays in the cache.
 _PIECE = 1 << 16
 Limits = tuple[float, float]
 _AS_STORED = Ramp()
@@ -54,35 +53,12 @@ def statistics(x: npt.NDArray[Any], limits: Sequence[Limits] = ()) -> Statistics
     """Minimum, maximum, mean and standard deviation (of the population), and how many values lie beyond ``limits``."""
     flat = np.ascontiguousarray(x).reshape(-1)
     flat = flat.view(np.uint8) if flat.dtype == np.bool_ else flat
-    pieces = -(-flat.size // _PIECE)
-    extremes, sums = np.empty((pieces, 2)), np.empty((pieces, 2))
-    counts, outside = np.zeros((pieces, 3), np.int64), np.zeros((pieces, len(limits), 2), np.int64)
-    center = _center(flat)
-    bounds = [_comparable(pair, flat.dtype) for pair in limits]
-
-    # NaN and infinity are counted, not warned of.
-    @np.errstate(invalid="ignore", over="ignore")
-    def work(start: int, stop: int) -> None:
-        wide = np.empty(_PIECE)
-        for i in range(start, stop):
-            piece = flat[i * _PIECE : (i + 1) * _PIECE]
-            sums[i] = _moments(piece, center, wide)
-            if not np.isfinite(sums[i, 0]):
-                piece = _finite(piece, counts[i])
-                sums[i] = _moments(piece, center, wide)
-            counts[i, 0] = piece.size
-            extremes[i] = (piece.min(), piece.max()) if piece.size else (np.inf, -np.inf)
-            _count_outside(piece, extremes[i], bounds, outside[i])
-
-    run_slabs(work, pieces)
-    count, nan, inf = (int(n) for n in counts.sum(axis=0))
-    beyond = tuple((int(a), int(b)) for a, b in outside.sum(axis=0))
-    if not count:
-        return Statistics(0, math.nan, math.nan, math.nan, math.nan, nan, inf, beyond)
-    shift, square = (float(total) / count for total in sums.sum(axis=0))
-    std = math.sqrt(max(0.0, square - shift * shift))
-    low, high = float(extremes[:, 0].min()), float(extremes[:, 1].max())
-    return Statistics(count, low, high, center + shift, std, nan, inf, beyond)
+    found = moments_of(flat.reshape(1, 1, -1), None)
+    nan = int(np.count_nonzero(np.isnan(flat))) if found.nonfinite else 0
+    finite = flat[np.isfinite(flat)] if found.nonfinite else flat
+    beyond = tuple(_count_outside(finite, found, *_comparable(pair, flat.dtype)) for pair in limits)
+    std = found.std if found.count else math.nan
+    return Statistics(found.count, found.low, found.high, found.mean, std, nan, found.nonfinite - nan, beyond)
 
 
 def unclipped(plan: Plan, rescale: Ramp = _AS_STORED) -> list[Limits]:
@@ -130,36 +106,19 @@ def _comparable(limits: Limits, dtype: np.dtype[Any]) -> tuple[float, float]:
     return (low if math.isinf(low) else math.ceil(low)), (high if math.isinf(high) else math.floor(high))
 
 
-def _count_outside(
-    piece: npt.NDArray[Any], ends: npt.NDArray[np.float64], bounds: Sequence[Limits], counts: npt.NDArray[np.int64]
-) -> None:
-    for k, (low, high) in enumerate(bounds):
-        if ends[0] < low:
-            counts[k, 0] = piece.size if ends[1] < low else np.count_nonzero(piece < low)
-        if ends[1] > high:
-            counts[k, 1] = piece.size if ends[0] > high else np.count_nonzero(piece > high)
+def _count_outside(flat: npt.NDArray[Any], found: Moments, low: float, high: float) -> tuple[int, int]:
+    """How many values are below ``low``, and how many above ``high``."""
+    counts = [[0, 0]]
 
+    def work(start: int, stop: int) -> None:
+        below = above = 0
+        for i in range(start, stop):
+            piece = flat[i * _PIECE : (i + 1) * _PIECE]
+            below += int(np.count_nonzero(piece < low)) if found.low < low else 0
+            above += int(np.count_nonzero(piece > high)) if found.high > high else 0
+        counts.append([below, above])
 
-def _center(flat: npt.NDArray[Any]) -> float:
-    """A value to take sums about; 0 for narrow integers, whose squares are added up exactly."""
-    if not flat.size or (flat.dtype.kind in "iu" and flat.dtype.itemsize <= 2):
-        return 0.0
-    first = float(flat[0])
-    return first if math.isfinite(first) else 0.0
-
-
-def _moments(piece: npt.NDArray[Any], center: float, wide: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Sum and sum of squares about ``center``, with ``wide`` to work in."""
-    values = wide[: piece.size]
-    np.copyto(values, piece)
-    if center:
-        values -= center
-    total = float(values.sum())
-    return total, float(np.square(values, out=values).sum())
-
-
-def _finite(piece: npt.NDArray[Any], counts: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-    nan = int(np.count_nonzero(np.isnan(piece)))
-    finite: npt.NDArray[Any] = piece[np.isfinite(piece)]
-    counts[1], counts[2] = nan, piece.size - nan - finite.size
-    return finite
+    if found.low < low or found.high > high:
+        run_slabs(work, -(-flat.size // _PIECE))
+    below, above = (sum(column) for column in zip(*counts, strict=True))
+    return below, above

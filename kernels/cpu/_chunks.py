@@ -1,58 +1,121 @@
-"""Chunks of the voxels inside a mask: each read once from any layout into a row of float64 that stays in the cache."""
+"""Chunks of the voxels inside a mask: as they lie in memory where that is one piece, else as a copy in the cache."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from fastprep.core.threads import run_slabs
+from fastprep.kernels.cpu._lanes import LANES
 from fastprep.kernels.cpu._numba import jit, source
 
-#: Voxels of a chunk, in C order: what a block of the CUDA kernels takes, so that sums are of the same groups.
-CHUNK = 4096
+#: Voxels of a chunk, in C order.
+CHUNK = 1 << 14
 
-_EVERYWHERE = np.ones((1, 1, 1), np.uint8)
+_EVERYWHERE = np.ones(1, np.uint8)
 
 
-def strided(x: npt.NDArray[Any], mask: npt.NDArray[Any] | None) -> tuple[Any, Any, bool, int, int]:
-    """What `load` reads ``x`` (Z, Y, X) and its mask by."""
-    flat, start, _, *steps = source(x[None])
-    marks = source((_EVERYWHERE if mask is None else mask)[None])
-    return (flat, start, *steps), (marks.flat, marks.start, *marks[3:]), mask is not None, x.shape[1], x.shape[2]
+class Voxels(NamedTuple):
+    """Volumes and their masks: flat memory, first element, steps of (b, z, y, x); axes that can be are one."""
+
+    x: Any
+    start: int
+    sb: int
+    sz: int
+    sy: int
+    sx: int
+    mask: Any
+    origin: int
+    mb: int
+    mz: int
+    my: int
+    mx: int
+    masked: bool
+    ny: int
+    nx: int
+    #: Voxels of a volume, and the chunks they make.
+    size: int
+    chunks: int
+
+
+def voxels(x: npt.NDArray[Any], mask: npt.NDArray[Any] | None) -> Voxels:
+    """What `chunk` reads ``x`` (B, Z, Y, X) and its mask by."""
+    flat, start, sb, *steps = source(x)
+    marks, origin, mb, *jumps = (_EVERYWHERE, 0, 0, 0, 0, 0) if mask is None else source(_as_bytes(mask))
+    _, nz, ny, nx = x.shape
+    (sz, sy, sx), (mz, my, mx) = steps, jumps
+    free = mask is None
+
+    def follows(s: int, m: int, inner_s: int, inner_m: int, n: int) -> bool:
+        return s == n * inner_s and (free or m == n * inner_m)
+
+    if nz == 1 or ny == 1 or follows(sz, mz, sy, my, ny):
+        if ny == 1:
+            sy, my = sz, mz
+        nz, ny, sz, mz = 1, nz * ny, 0, 0
+    if ny == 1 or follows(sy, my, sx, mx, nx):
+        nx, ny, sy, my, nz, sz, mz = nx * ny, nz, sz, mz, 1, 0, 0
+    size = nz * ny * nx
+    chunks = -(-size // CHUNK)
+    return Voxels(flat, start, sb, sz, sy, sx, marks, origin, mb, mz, my, mx, not free, ny, nx, size, chunks)
+
+
+def over_chunks(work: Callable[[int, int], None], batch: int, v: Voxels) -> None:
+    """``work(start, stop)`` over the chunks of all volumes, on every thread."""
+    run_slabs(work, batch * v.chunks)
 
 
 @jit
-def load(x: Any, mask: Any, masked: bool, ny: int, nx: int, first: int, last: int, values: Any) -> int:
-    """Voxels ``first <= i < last`` into ``values``, NaN where outside or not finite; how many are inside."""
-    flat, start, sz, sy, sx = x
-    marks, origin, mz, my, mx = mask
-    inside = last - first
-    at = first
-    while at < last:
-        row, left = at // nx, at % nx
-        n = min(nx - left, last - at)
-        z, y = row // ny, row % ny
-        line = values[at - first : at - first + n]
-        _read(flat, start + z * sz + y * sy + left * sx, sx, line)
-        if masked:
-            inside -= _leave_out(marks, origin + z * mz + y * my + left * mx, mx, line)
-        at += n
-    return inside
+def buffers(v: Any) -> Any:
+    """Room for the values and marks of a chunk that is copied, and the marks of one without a mask."""
+    return np.empty(CHUNK, v.x.dtype), np.empty(CHUNK, np.uint8), np.ones(CHUNK, np.uint8)
+
+
+@jit
+def chunk(v: Any, c: int, room: Any) -> Any:
+    """Values and marks (uint8, not zero inside) of chunk ``c`` of all, of a multiple of `LANES` voxels."""
+    b, k = c // v.chunks, c % v.chunks
+    first, last = k * CHUNK, min((k + 1) * CHUNK, v.size)
+    n = last - first
+    values, marks, everywhere = room
+    base, origin = v.start + b * v.sb, v.origin + b * v.mb
+    row, left = first // v.nx, first % v.nx
+    z, y = row // v.ny, row % v.ny
+    at, there = base + z * v.sz + y * v.sy + left * v.sx, origin + z * v.mz + y * v.my + left * v.mx
+    whole = n % LANES == 0 and left + n <= v.nx
+    if whole and v.sx == 1 and not v.masked:
+        return v.x[at : at + n], everywhere[:n]
+    if whole and v.sx == 1 and v.mx == 1:
+        return v.x[at : at + n], v.mask[there : there + n]
+    filled = -(-n // LANES) * LANES
+    marks[n:filled] = 0
+    values[n:filled] = 0
+    done = 0
+    while done < n:
+        row, left = (first + done) // v.nx, (first + done) % v.nx
+        m = min(v.nx - left, n - done)
+        z, y = row // v.ny, row % v.ny
+        _read(v.x, base + z * v.sz + y * v.sy + left * v.sx, v.sx, values[done : done + m])
+        if v.masked:
+            _read(v.mask, origin + z * v.mz + y * v.my + left * v.mx, v.mx, marks[done : done + m])
+        else:
+            marks[done : done + m] = 1
+        done += m
+    return values[:filled], marks[:filled]
 
 
 @jit
 def _read(flat: Any, base: int, step: int, line: Any) -> None:
     for i in range(line.size):
-        v = np.float64(flat[base + i * step])
-        line[i] = v if abs(v) < np.inf else np.nan
+        line[i] = flat[base + i * step]
 
 
-@jit
-def _leave_out(flat: Any, base: int, step: int, line: Any) -> int:
-    count = 0
-    for i in range(line.size):
-        outside = flat[base + i * step] == 0
-        count += outside
-        line[i] = np.nan if outside else line[i]
-    return count
+def _as_bytes(mask: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """A mask as bytes, not zero inside; of one volume for all as one."""
+    if mask.itemsize > 1:
+        one = mask[:1] if mask.strides[0] == 0 else mask
+        mask = np.broadcast_to(one != 0, mask.shape)
+    return mask.view(np.uint8)

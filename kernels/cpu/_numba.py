@@ -157,6 +157,20 @@ def load_pair(typing_context: Any, flat: Any, i: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def load_eight(typing_context: Any, flat: Any, i: Any) -> Any:
+    """Eight elements of a byte array from ``flat[i]`` as one 64-bit word, the first in its low byte."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        address = builder.bitcast(builder.gep(data, [args[1]]), ir.IntType(64).as_pointer())
+        loaded = builder.load(address)
+        loaded.align = 1
+        return loaded
+
+    return types.uint64(flat, types.int64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def prefetch(typing_context: Any, flat: Any, i: Any) -> Any:
     """Ask for the cache line of ``flat[i]``, which may lie beyond the array: nothing is read."""
 

@@ -1,0 +1,225 @@
+"""The values either side of each quantile among the voxels inside a mask, exactly.
+
+Of bool, float16 and integers of 8 and 16 bits from how often each bit pattern occurs. Of others a small sample brackets
+each quantile, and one read counts what is below and at the ends of the brackets and keeps what is within; where a
+bracket turns out to miss its quantile, another read takes the values between its neighbours.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastprep.core.order_statistics import OrderStatistics, of_counts, ranks
+from fastprep.core.threads import run_slabs
+from fastprep.kernels.cpu._chunks import CHUNK, Voxels, buffers, chunk, voxels
+from fastprep.kernels.cpu._numba import jit
+from fastprep.kernels.cpu.counts import count_patterns
+
+#: Voxels looked at to place the brackets, and standard errors from a quantile to the ends of its own.
+_SAMPLE = 1 << 16
+_ERRORS = 4
+#: Values worked on at a time, in the first-level cache; those of a block are looked through where one is wanted.
+_PART = 1 << 11
+_BLOCK = 64
+
+
+def percentile(
+    x: npt.NDArray[Any], mask: npt.NDArray[Any] | None, q: npt.NDArray[np.float64]
+) -> list[OrderStatistics]:
+    """Of each volume of ``x`` (B, Z, Y, X) where ``mask`` of that shape is not zero, for ``q`` (Q,) in [0, 1].
+
+    NaN has no place in the order and is counted apart.
+    """
+    x = x.astype(x.dtype.newbyteorder("="), copy=False)
+    if x.itemsize <= 2:
+        return _of_patterns(x, mask, q)
+    v = voxels(x, mask)
+    return [_select(v, b, q) for b in range(len(x))]
+
+
+def _of_patterns(
+    x: npt.NDArray[Any], mask: npt.NDArray[Any] | None, q: npt.NDArray[np.float64]
+) -> list[OrderStatistics]:
+    counted = count_patterns(x, mask)
+    values, order, nan = _patterns(np.dtype("u1") if x.dtype.kind == "b" else x.dtype)
+    return [of_counts(c[order], values, int(c[nan].sum()), q) for c in counted]
+
+
+@cache
+def _patterns(dtype: np.dtype[Any]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """All values of a type in order, the bit pattern of each, and the patterns of NaN."""
+    patterns = np.arange(1 << 8 * dtype.itemsize).astype(f"u{dtype.itemsize}")
+    with np.errstate(invalid="ignore"):
+        # Zeros of either sign are one value.
+        values = patterns.view(dtype) + np.float64(0)
+    order, numbers = np.argsort(values), np.count_nonzero(~np.isnan(values))
+    return values[order[:numbers]], order[:numbers], order[numbers:]
+
+
+class _Counted(NamedTuple):
+    """What one read finds of pivots in order: values below each and equal to it, those inside, and some kept."""
+
+    below: npt.NDArray[np.int64]
+    equal: npt.NDArray[np.int64]
+    inside: int
+    #: The values between a pivot and the next, in order, of those that were wanted.
+    between: dict[int, npt.NDArray[Any]]
+
+    def pick(self, pivots: npt.NDArray[Any], rank: int) -> float | int:
+        """The value of that rank, or the pivot below it as an int where nothing between it and the next was kept."""
+        i = int(np.searchsorted(self.below, rank, "right")) - 1
+        within = rank - int(self.below[i] + self.equal[i])
+        if within < 0:
+            return float(pivots[i]) + 0.0
+        return float(self.between[i][within]) + 0.0 if i in self.between else i
+
+
+def _select(v: Voxels, b: int, q: npt.NDArray[np.float64]) -> OrderStatistics:
+    real = v.x.dtype if v.x.dtype == np.float32 else np.dtype(np.float64)
+    pivots, wanted, share = _brackets(v, b, q, real)
+    found = _read(v, b, pivots, wanted, share)
+    n = int(found.below[-1] + found.equal[-1])
+    nan = found.inside - n
+    if n == 0:
+        return OrderStatistics(0, nan, np.full(q.shape, np.nan), np.full(q.shape, np.nan))
+    places = np.concatenate(ranks(n, q))
+    values = [found.pick(pivots, int(r)) for r in places]
+    missed = np.array([isinstance(value, int) for value in values])
+    if missed.any():
+        wanted = np.zeros(pivots.size - 1, np.bool_)
+        wanted[[value for value in values if isinstance(value, int)]] = True
+        kept = np.diff(found.below) - found.equal[:-1]
+        found = _read(v, b, pivots, wanted, float(kept[wanted].max()) / v.size)
+        again = zip(places, missed, values, strict=True)
+        values = [found.pick(pivots, int(rank)) if miss else value for rank, miss, value in again]
+    lower, upper = np.array(values, np.float64).reshape(2, -1)
+    return OrderStatistics(n, nan, lower, upper)
+
+
+def _brackets(
+    v: Voxels, b: int, q: npt.NDArray[np.float64], real: np.dtype[Any]
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_], float]:
+    """Pivots in order from -inf to inf, which gaps between them hold quantiles, and about what share one holds."""
+    sample = np.empty(_SAMPLE, real)
+    sample = np.sort(sample[: _draw(v, b, sample)])
+    s = sample.size
+    at = (s - 1) * q
+    reach = _ERRORS * np.sqrt(s * q * (1 - q)) + 2 * _ERRORS
+    ends = [real.type(-np.inf), real.type(np.inf)]
+    low, high = np.floor(at - reach).astype(np.int64), np.ceil(at + reach).astype(np.int64)
+    padded = np.concatenate([ends[:1], sample, ends[1:]]) if s else np.array(ends)
+    first, last = padded[np.clip(low + 1, 0, s + 1)], padded[np.clip(high + 1, 0, s + 1)]
+    pivots = np.unique(np.concatenate([ends, first, last])) + real.type(0)
+    wanted = np.zeros(pivots.size - 1, np.bool_)
+    for a, z in zip(np.searchsorted(pivots, first), np.searchsorted(pivots, last), strict=True):
+        wanted[a:z] = True
+    return pivots, wanted, min(1.0, float(2 * reach.max() + 4) / max(s, 1)) if q.size else 0.0
+
+
+def _read(v: Voxels, b: int, pivots: npt.NDArray[Any], wanted: npt.NDArray[np.bool_], share: float) -> _Counted:
+    found: list[Any] = []
+    gaps = np.flatnonzero(wanted)
+
+    def slab(start: int, stop: int) -> None:
+        voxels_ = (stop - start) * CHUNK
+        room = min(voxels_, int(1.25 * share * voxels_) + _PART)
+        while True:
+            below, equal = np.zeros((2, pivots.size), np.int64)
+            kept, filled = np.empty((gaps.size, room), pivots.dtype), np.zeros(gaps.size, np.int64)
+            inside = _slab(v, b * v.chunks + start, b * v.chunks + stop, pivots, gaps, below, equal, kept, filled)
+            if filled.max(initial=0) <= room:
+                break
+            room = int(filled.max())
+        found.append((below, equal, inside, [k[:n] for k, n in zip(kept, filled, strict=True)]))
+
+    run_slabs(slab, v.chunks)
+    below, equal, inside, kept = zip(*found, strict=True)
+    between = {int(g): np.sort(np.concatenate(parts)) for g, parts in zip(gaps, zip(*kept, strict=True), strict=True)}
+    return _Counted(np.sum(below, axis=0), np.sum(equal, axis=0), sum(inside), between)
+
+
+@jit
+def _draw(v: Any, b: int, sample: Any) -> int:
+    """Values inside, one of each of as many stretches of the volume, no two stretches at the same place."""
+    n = 0
+    stretches = min(sample.size, v.size)
+    state = np.uint64(1)
+    for i in range(stretches):
+        first, last = v.size * i // stretches, v.size * (i + 1) // stretches
+        # Knuth's generator, whose high bits are as good as any.
+        state = state * np.uint64(6364136223846793005) + np.uint64(1442695040888963407)
+        at = first + np.int64(state >> np.uint64(33)) % (last - first)
+        row, x = at // v.nx, at % v.nx
+        z, y = row // v.ny, row % v.ny
+        if v.masked and v.mask[v.origin + b * v.mb + z * v.mz + y * v.my + x * v.mx] == 0:
+            continue
+        value = v.x[v.start + b * v.sb + z * v.sz + y * v.sy + x * v.sx]
+        if value == value:
+            sample[n] = value
+            n += 1
+    return n
+
+
+@jit
+def _slab(
+    v: Any, start: int, stop: int, pivots: Any, gaps: Any, below: Any, equal: Any, kept: Any, filled: Any
+) -> int:
+    room = buffers(v)
+    part = np.empty(_PART, pivots.dtype)
+    inside = 0
+    for c in range(start, stop):
+        values, marks = chunk(v, c, room)
+        for at in range(0, values.size, _PART):
+            some = part[: min(_PART, values.size - at)]
+            inside += _take(values[at : at + some.size], marks[at : at + some.size], some)
+            for j in range(pivots.size):
+                less, same = _count(some, pivots[j])
+                below[j] += less
+                equal[j] += same
+            for g in range(gaps.size):
+                filled[g] = _keep(some, pivots[gaps[g]], pivots[gaps[g] + 1], kept[g], filled[g])
+    return inside
+
+
+@jit
+def _take(values: Any, marks: Any, part: Any) -> Any:
+    """Values in the type they are compared in, NaN where outside; how many are inside."""
+    n = np.int32(0)
+    nan = part.dtype.type(np.nan)
+    for i in range(values.size):
+        there = marks[i] != 0
+        part[i] = values[i] if there else nan
+        n = np.int32(n + np.int32(there))
+    return n
+
+
+@jit
+def _count(part: Any, pivot: Any) -> Any:
+    """How many values are below a pivot, and how many are it."""
+    less = same = np.int32(0)
+    for i in range(part.size):
+        less = np.int32(less + np.int32(part[i] < pivot))
+        same = np.int32(same + np.int32(part[i] == pivot))
+    return less, same
+
+
+@jit
+def _keep(part: Any, low: Any, high: Any, kept: Any, filled: int) -> int:
+    """Values between two pivots, as many as there is room for; how many there are with those before."""
+    for at in range(0, part.size, _BLOCK):
+        block = part[at : at + _BLOCK]
+        n = np.int32(0)
+        for i in range(block.size):
+            n = np.int32(n + (np.int32(block[i] > low) & np.int32(block[i] < high)))
+        if n == 0:
+            continue
+        for i in range(block.size):
+            if low < block[i] < high:
+                if filled < kept.size:
+                    kept[filled] = block[i]
+                filled += 1
+    return filled
