@@ -25,6 +25,8 @@ CALLS = {
     "onehot": "fp.resample(x, one, (0.8, 0.9, 1.1), order='onehot')",
     "antialias": "fp.resample(x, one, (2, 1.5, 1.5), antialias=True)",
     "warp linear": "fp.warp(x, tilt, x.shape)",
+    "foreground_mask": "fp.foreground_mask(x)",
+    "local_normalize": "fp.local_normalize(x, window=31)",
 }
 
 #: Calls that need two float32 volumes to work in.

@@ -64,7 +64,7 @@ Progress = Callable[[int, int, float], None]
 class BiasSettings:
     """What is done to the scan, and where its results go.
 
-    ``mask`` is "otsu" (what is brighter than the air), "none" (all voxels), or a file. ``options`` are those of the
+    ``mask`` is "otsu" (`fastprep.foreground_mask`), "none" (all voxels), or a file. ``options`` are those of the
     command, of ``METHODS``, that the user gave.
     """
 

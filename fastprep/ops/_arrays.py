@@ -92,7 +92,7 @@ def volumes(x: Any, out: Any, ndim: int) -> Iterator[tuple[Any, Any]]:
     five = out[0].with_shape((batches, *space))
     five = replace(five, shape=(out.shape[0], *five.shape), strides=(out.strides[0], *five.strides))
     if ndim == 2:
-        four, five = _with_axis(four, 1), _with_axis(five, 2)
+        four, five = with_axis(four, 1), with_axis(five, 2)
     yield four, five
 
 
@@ -105,6 +105,16 @@ def with_shape(view: Any, shape: tuple[int, ...]) -> Any:
     if view.is_contiguous:
         return view.with_shape(shape)
     return replace(view, shape=shape, strides=(0,) * (len(shape) - view.ndim) + view.strides)
+
+
+def with_axis(view: Any, at: int) -> Any:
+    """An axis of length one put in front of axis ``at``."""
+    shape, strides = list(view.shape), list(view.strides)
+    shape.insert(at, 1)
+    if not isinstance(view, DeviceView):
+        return view.reshape(shape)
+    strides.insert(at, 0)
+    return replace(view, shape=tuple(shape), strides=tuple(strides))
 
 
 def three(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -128,10 +138,3 @@ def _on_device(shape: tuple[int, ...], dtype: str, x: Any) -> Any:
         msg = "dtype='bfloat16': of the libraries on a GPU PyTorch alone has it"
         raise DTypeError(msg)
     return gpu_driver().empty(shape, dtype, int(x.__dlpack_device__()[1]))
-
-
-def _with_axis(x: DeviceView, at: int) -> DeviceView:
-    shape, strides = list(x.shape), list(x.strides)
-    shape.insert(at, 1)
-    strides.insert(at, 0)
-    return replace(x, shape=tuple(shape), strides=tuple(strides))
