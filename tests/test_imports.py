@@ -21,6 +21,14 @@ HEAVY = ("numba", "llvmlite", "cupy", "torch", "jax", "scipy", "nibabel", "pydic
 FORBIDDEN = {
     "fastprep/core": {*HEAVY, "fastprep.registry", "fastprep.ops", "fastprep.io", "fastprep.pipeline"},
     "fastprep/ops": {*HEAVY, "fastprep.io", "fastprep.pipeline", "fastprep.cohort", "fastprep.loader", "fastprep.qc"},
+    "fastprep/fitted": {
+        *HEAVY,
+        "fastprep.pipeline",
+        "fastprep.cohort",
+        "fastprep.loader",
+        "fastprep.qc",
+        "fastprep.cli",
+    },
     "fastprep/registry.py": {*HEAVY, "fastprep.ops", "fastprep.io", "fastprep.pipeline"},
     "fastprep/io": {"fastprep.ops", "fastprep.registry", "fastprep.pipeline", "fastprep.cohort", "fastprep.loader"},
     "fastprep/pipeline": {"fastprep.cohort", "fastprep.loader", "fastprep.cli", "fastprep.qc"},

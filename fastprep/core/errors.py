@@ -25,6 +25,14 @@ class GeometryError(FastprepError, ValueError):
     """A grid that describes no space: singular or non-finite affine, non-positive spacing, grids that disagree."""
 
 
+class NotFittedError(FastprepError, ValueError, AttributeError):
+    """Something learned from data is asked before it has seen any."""
+
+
+class LeakError(FastprepError, ValueError):
+    """A case of a test split that the pipeline was fitted on."""
+
+
 class NonFiniteError(FastprepError, ValueError):
     """NaN or infinity where a statistic was asked for."""
 

@@ -16,9 +16,7 @@ from fastprep.kernels.cpu._numba import native
 CHUNK = 1 << 15
 
 
-def over_chunks(
-    kernel: Callable[..., None], x: npt.NDArray[Any], out: npt.NDArray[Any], ramps: npt.NDArray[Any]
-) -> None:
+def over_chunks(kernel: Callable[..., None], x: npt.NDArray[Any], out: npt.NDArray[Any], ramps: Any) -> None:
     """``kernel(x_chunk, out_chunk, ramps)`` over all of ``x`` (...) and ``out`` (K, ...), ``out`` contiguous."""
     if x.flags.c_contiguous:
         x, out = x.reshape(-1), out.reshape(len(out), -1)
@@ -41,7 +39,7 @@ def _serial(
     kernel: Callable[..., None],
     x: npt.NDArray[Any],
     out: npt.NDArray[Any],
-    ramps: npt.NDArray[Any],
+    ramps: Any,
     start: int,
     stop: int,
 ) -> None:

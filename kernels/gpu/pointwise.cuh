@@ -4,6 +4,7 @@
 // volumes move in words of up to 16 bytes, several on their way at once; any other layout is read where it lies.
 #pragma once
 #include "common.cuh"
+#include "packs.cuh"
 
 // Two blocks on a multiprocessor at least, said to the compiler so that it does not spill for the sake of more.
 constexpr int POINTWISE_THREADS = 256;
@@ -22,52 +23,24 @@ struct PointwiseJob {
     int32 aligned;  // and so placed that packs can be moved as words
     int32 channels;
     int32 padding;
+};
+struct RampJob : PointwiseJob {
     float64 ramp[Channels::MOST][4];
 };
 
-// N numbers that move as one word of N * sizeof(T) bytes.
-template <int BYTES>
-struct Word;
-template <>
-struct Word<1> { uint8 a; };
-template <>
-struct Word<2> { uint16 a; };
-template <>
-struct Word<4> { uint32 a; };
-template <>
-struct alignas(8) Word<8> { uint32 a, b; };
-template <>
-struct alignas(16) Word<16> { uint32 a, b, c, d; };
-
-template <class T, int N>
-struct Pack {
-    using Moved = Word<N * sizeof(T)>;
-    T v[N];
-
-    __device__ __forceinline__ void load(const T* from) {
-        const Moved word = *reinterpret_cast<const Moved*>(from);
-        memcpy(v, &word, sizeof(word));
-    }
-    __device__ __forceinline__ void store(T* to) const {
-        Moved word;
-        memcpy(&word, v, sizeof(word));
-        *reinterpret_cast<Moved*>(to) = word;
-    }
-};
-
-template <template <class> class F, class In, class Out>
-__device__ __forceinline__ void pointwise(const PointwiseJob& one, const Jobs<PointwiseJob>& jobs) {
+// ``function_of(k)`` is the function of channel k; a thread has 1 / SHARE of the voxels above.
+template <class In, class Out, int SHARE = 1, class Functions>
+__device__ __forceinline__ void pointwise(const PointwiseJob& job, uint32 block, const Functions& function_of) {
     using C = Compute<In, Out>;
-    uint32 block;
-    const PointwiseJob& job = find_job(one, jobs, block);
     const In* const x = static_cast<const In*>(job.x);
     Out* const out = static_cast<Out*>(job.out);
     const int64 step = job.step;
     const int32 channels = job.channels;
     // As many as make 16 bytes of the wider type: then neighbouring threads touch neighbouring words on both sides.
     constexpr int PACK = 16 / (sizeof(In) > sizeof(Out) ? sizeof(In) : sizeof(Out));
-    constexpr int PACKS = POINTWISE_VOXELS<C> / PACK;
-    constexpr int64 CHUNK = int64(POINTWISE_THREADS) * POINTWISE_VOXELS<C>;
+    constexpr int VOXELS = POINTWISE_VOXELS<C> / SHARE;
+    constexpr int PACKS = VOXELS / PACK;
+    constexpr int64 CHUNK = int64(POINTWISE_THREADS) * VOXELS;
     const int64 begin = block * CHUNK, end = begin + CHUNK < job.size ? begin + CHUNK : job.size;
 
     if (job.aligned && end - begin == CHUNK) {
@@ -78,7 +51,7 @@ __device__ __forceinline__ void pointwise(const PointwiseJob& one, const Jobs<Po
         for (int i = 0; i < PACKS; i++) packs[i].load(x + mine + i * NEXT);
 #pragma unroll 1
         for (int k = 0; k < channels; k++) {
-            const F<C> f(job.ramp[k]);
+            const auto& f = function_of(k);
             Out* const target = out + k * step + mine;
 #pragma unroll
             for (int i = 0; i < PACKS; i++) {
@@ -102,6 +75,14 @@ __device__ __forceinline__ void pointwise(const PointwiseJob& one, const Jobs<Po
         }
         const C value = number<C>(x[from]);
 #pragma unroll 1
-        for (int k = 0; k < channels; k++) out[at + k * step] = Cast<Out>::of(F<C>(job.ramp[k])(value));
+        for (int k = 0; k < channels; k++) out[at + k * step] = Cast<Out>::of(function_of(k)(value));
     }
+}
+
+// Every channel's function is an F made from four numbers.
+template <template <class> class F, class In, class Out>
+__device__ __forceinline__ void pointwise(const RampJob& one, const Jobs<RampJob>& jobs) {
+    uint32 block;
+    const RampJob& job = find_job(one, jobs, block);
+    pointwise<In, Out>(job, block, [&job](int32 k) { return F<Compute<In, Out>>(job.ramp[k]); });
 }

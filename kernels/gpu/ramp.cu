@@ -3,6 +3,6 @@
 
 template <class In, class Out>
 __global__ void __launch_bounds__(POINTWISE_THREADS, 2)
-ramp(const __grid_constant__ PointwiseJob one, const Jobs<PointwiseJob> jobs) {
+ramp(const __grid_constant__ RampJob one, const Jobs<RampJob> jobs) {
     pointwise<Ramp, In, Out>(one, jobs);
 }

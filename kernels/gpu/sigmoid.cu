@@ -13,6 +13,6 @@ struct Logistic : Ramp<C> {
 
 template <class In, class Out>
 __global__ void __launch_bounds__(POINTWISE_THREADS, 2)
-sigmoid(const __grid_constant__ PointwiseJob one, const Jobs<PointwiseJob> jobs) {
+sigmoid(const __grid_constant__ RampJob one, const Jobs<RampJob> jobs) {
     pointwise<Logistic, In, Out>(one, jobs);
 }
