@@ -446,3 +446,34 @@ def sitk_n4(
     corrected = sitk.GetArrayFromImage(n4.Execute(*given))
     on = image if full is None else sitk.GetImageFromArray(np.ascontiguousarray(full, np.float32))
     return corrected, sitk.GetArrayFromImage(n4.GetLogBiasFieldAsImage(on))
+
+
+# Intensity normalisation: statsmodels, scikit-fuzzy, and the rules of intensity-normalization 2.2.4 around them
+
+
+def statsmodels_density(values: Array, bandwidth: float, at: Array) -> Array:
+    """The Gaussian kernel density estimate of the values themselves, without bins."""
+    kde = peer("statsmodels.api").nonparametric.KDEUnivariate(np.asarray(values, np.float64).ravel())
+    kde.fit(kernel="gau", bw=bandwidth, fft=False, gridsize=8)
+    return np.asarray(kde.evaluate(at))
+
+
+def intensity_normalization_mode(values: Array, modality: str) -> tuple[float, float]:
+    """The mode of white matter as intensity-normalization 2.2.4 finds it, and the bandwidth it does so with."""
+    v = np.asarray(values, np.float64).ravel()
+    tail = {"t1": 96, "pd": 99}.get(modality)
+    if tail is not None:
+        v = v[v <= np.percentile(v, tail)]
+    kde = peer("statsmodels.api").nonparametric.KDEUnivariate(v)
+    kde.fit(kernel="gau", bw=v.max() / 80, gridsize=80, fft=True)
+    tops = peer("scipy.signal").argrelmax(kde.density)[0]
+    at = {"t1": tops[-1], "pd": tops[0]}.get(modality, np.argmax(kde.density))
+    return float(kde.support[at]), float(v.max() / 80)
+
+
+def skfuzzy_means(values: Array, start: Array, tolerance: float, iterations: int) -> tuple[Array, Array, int]:
+    """Centres, memberships (C, N) and iterations of scikit-fuzzy, from the memberships to start with."""
+    cmeans = peer("skfuzzy").cmeans
+    data = np.asarray(values, np.float64).reshape(1, -1)
+    found = cmeans(data, len(start), 2, tolerance, iterations, init=np.asarray(start))
+    return found[0][:, 0], found[1], int(found[5])
