@@ -50,23 +50,34 @@ def resample_to(
     (8, 4, 4)
     """
     target = grid.grid if isinstance(grid, Image) else grid
-    if target.ndim != image.grid.ndim:
-        msg = f"grid of {target.ndim} axes for an image of {image.grid.ndim}: expected the same number"
-        raise GeometryError(msg)
-    index_map = IndexMap.between(image.grid, target)
-    if target.ndim == 2:
-        off_plane = np.abs(index_map.matrix[2, [0, 1, 3]] * (*target.shape, 1)).max()
-        if off_plane > 1e-3:
-            msg = f"the grids lie in different planes, up to {off_plane:.3g} plane normals apart"
-            raise GeometryError(msg)
     result: Image = sample_image(
         image,
-        index_map,
+        map_between(image.grid, target),
         order=image_order(image, order),
         fill=image.default_fill if fill is None else fill,
         dtype=dtype,
     )
     return result.with_array(result.array, target)
+
+
+def map_between(grid: Grid, target: Grid) -> IndexMap:
+    """From the voxels of ``target`` to those of an image on ``grid``.
+
+    Raises
+    ------
+    GeometryError
+        Grids of 2 and 3 axes, or two planes that are not the same.
+    """
+    if target.ndim != grid.ndim:
+        msg = f"grid of {target.ndim} axes for an image of {grid.ndim}: expected the same number"
+        raise GeometryError(msg)
+    index_map = IndexMap.between(grid, target)
+    if target.ndim == 2:
+        off_plane = np.abs(index_map.matrix[2, [0, 1, 3]] * (*target.shape, 1)).max()
+        if off_plane > 1e-3:
+            msg = f"the grids lie in different planes, up to {off_plane:.3g} plane normals apart"
+            raise GeometryError(msg)
+    return index_map
 
 
 def image_order(image: Image, order: int | str | None) -> int:
