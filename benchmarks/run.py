@@ -3,6 +3,7 @@
 python benchmarks/run.py                      everything
 python benchmarks/run.py ramp resample        some
 python benchmarks/run.py bias                 the bias correctors, on an MR scan: a table of their own
+python benchmarks/run.py statistics           percentiles, moments and normalisers, likewise
 python benchmarks/run.py bias --only poly     jobs of that name, the others as they were measured before
 python benchmarks/run.py --render FILE.json   only the README, from an earlier run
 python benchmarks/run.py --quality            how well the bias correctors do on a phantom, instead of how fast
@@ -26,8 +27,8 @@ import _harness as h
 HERE = Path(__file__).resolve().parent
 BENCHES = ("ramp", "resample", "pipeline")
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
-#: Not of the CT scan of the others, so with a table of its own.
-APART = "bias"
+#: Each with a table of its own.
+APART = ("bias", "statistics")
 
 
 def main() -> None:
@@ -56,9 +57,10 @@ def main() -> None:
     if options.device == "cuda":
         main_cuda(parser, options)
         return
-    unknown = set(options.benches) - {*BENCHES, APART}
-    if unknown or (APART in options.benches and len(options.benches) > 1):
-        parser.error(f"benches {', '.join(options.benches)}: expected some of {', '.join(BENCHES)}, or {APART} alone")
+    apart = set(options.benches) & set(APART)
+    if set(options.benches) - {*BENCHES, *APART} or (apart and len(options.benches) > 1):
+        expected = f"some of {', '.join(BENCHES)}, or {' or '.join(APART)} alone"
+        parser.error(f"benches {', '.join(options.benches)}: expected {expected}")
     if options.render:
         results = json.loads(options.render.read_text())
         if results.get("device") == "cuda":
@@ -76,7 +78,7 @@ def main() -> None:
     else:
         chosen = options.benches or list(BENCHES)
         repeats, budget = options.repeats or 15, options.budget or 60.0
-        what = f"-{APART}" if options.benches == [APART] else ""
+        what = f"-{options.benches[0]}" if apart else ""
         results = run(chosen, options.threads, repeats, budget, options.only, probe=not options.no_probe)
         if options.only:
             results = among_earlier(results, what)
@@ -84,8 +86,9 @@ def main() -> None:
     table = render(results)
     print(table)
     if not options.no_readme:
-        apart = {job["bench"] for job in results["jobs"]} == {APART}
-        blocks = (f"<!-- benchmarks-{APART}:begin -->", f"<!-- benchmarks-{APART}:end -->") if apart else (BEGIN, END)
+        bench = results["jobs"][0]["bench"]
+        apart = (f"<!-- benchmarks-{bench}:begin -->", f"<!-- benchmarks-{bench}:end -->")
+        blocks = apart if bench in APART else (BEGIN, END)
         replace_block(h.ROOT / "README.md", table, *blocks)
 
 
@@ -145,8 +148,8 @@ def run(
     """All jobs of the chosen files, or those whose names hold a word of ``only``, as one plain result."""
     h.set_threads(threads)
     machine = h.machine_facts(threads)
-    apart = importlib.import_module(f"bench_{APART}") if benches == [APART] else h
-    scan = apart.load_scan()
+    own = importlib.import_module("bench_bias") if benches == ["bias"] else h
+    scan = own.load_scan()
     found = []
     for bench in benches:
         script = HERE / f"bench_{bench}.py"

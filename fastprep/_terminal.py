@@ -98,6 +98,18 @@ def failures_text(summary: Summary) -> Iterator[str]:
         yield f"reasons and remedies: {summary.failures}"
 
 
+def leaks_text(summary: Summary) -> str:
+    """A warning where scans were among those that the pipeline was fitted on."""
+    seen = [outcome.case.id for outcome in summary.outcomes if outcome.in_fit]
+    if not seen:
+        return ""
+    more = f" and {len(seen) - _MOST_SHOWN} more" if len(seen) > _MOST_SHOWN else ""
+    what = (
+        f"the pipeline was fitted on {len(seen)} of these {summary.total} scans: {', '.join(seen[:_MOST_SHOWN])}{more}"
+    )
+    return f"warning: {what} (--split train says that this is meant, --split test that it must not be)"
+
+
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Rows in aligned columns, the first row being the head."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]

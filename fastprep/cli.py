@@ -18,12 +18,13 @@ except ImportError:  # a plain `pip install fastprep`, for its functions alone
     sys.exit("error: the command line needs click: pip install 'fastprep[scans]'")
 
 import fastprep
-from fastprep._terminal import bias_text, failures_text, field_progress, mib, progress, summary_text, table
+from fastprep._terminal import bias_text, failures_text, field_progress, leaks_text, mib, progress, summary_text, table
 from fastprep.core.errors import FastprepError
 
 if TYPE_CHECKING:
     from fastprep.cohort.cases import Found
     from fastprep.cohort.work import Settings
+    from fastprep.pipeline import Pipeline
 
 _INPUTS = click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=click.Path(path_type=Path))
 _IRREGULAR = click.option(
@@ -72,6 +73,9 @@ def cli() -> None:
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, or auto: CUDA where there is one.")
 @_IRREGULAR
 @_LABELS
+@click.option(
+    "--split", help="train, val or test: what the scans are; a fitted pipeline refuses a val or test case it has seen."
+)
 @click.option("--overwrite", is_flag=True, help="Do again what is done already.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done; write nothing.")
 def run(
@@ -84,6 +88,7 @@ def run(
     device: str,
     irregular: Any,
     labels: Sequence[str],
+    split: str | None,
     overwrite: bool,
     dry_run: bool,
 ) -> int:
@@ -91,15 +96,79 @@ def run(
 
     A run that was stopped goes on where it was; scans that fail are listed in failures.csv.
     """
+    from fastprep.cohort.leaks import check_split, refuse_overlap
     from fastprep.cohort.work import Settings
     from fastprep.core.threads import set_num_threads
     from fastprep.pipeline import Pipeline
     from fastprep.pipeline.device import parse_device
+    from fastprep.pipeline.learned import require_fitted
 
-    settings = Settings(Pipeline.load(pipeline), output, form, irregular, overwrite, parse_device(device))
+    known = check_split(split)
+    settings = Settings(Pipeline.load(pipeline), output, form, irregular, overwrite, known, parse_device(device))
+    require_fitted(settings.pipeline.steps)
     set_num_threads(threads)
-    found = _find(inputs, output, labels)
+    found = _subjects(_find(inputs, output, labels), settings.pipeline)
+    refuse_overlap(found.cases, settings.pipeline, known)
     return _dry_run(found, settings) if dry_run else _run(found, settings, jobs)
+
+
+@cli.command()
+@click.argument("pipeline")
+@click.argument("cases", nargs=-1, required=True, metavar="CASE...", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="The fitted pipeline, a YAML file."
+)
+@click.option("--jobs", type=click.IntRange(1), help="Scans at work at once.  [default: one per thread]")
+@click.option("--threads", type=click.IntRange(1), help="Threads in all, shared by the jobs.  [default: every core]")
+@_IRREGULAR
+@_LABELS
+@click.option("--overwrite", is_flag=True, help="Replace the output where there is one.")
+def fit(
+    pipeline: str,
+    cases: Sequence[Path],
+    output: Path,
+    jobs: int | None,
+    threads: int | None,
+    irregular: Any,
+    labels: Sequence[str],
+    overwrite: bool,
+) -> int:
+    """Fit what PIPELINE learns from data on the training scans in CASE, and on no others.
+
+    The result is the same pipeline with its numbers, and the hashes of the cases they came from: `fastprep run` tells
+    when it meets one of them again.
+    """
+    from fastprep.cohort.fit import fit_cohort
+    from fastprep.cohort.outputs import write_text
+    from fastprep.cohort.work import Cancelled
+    from fastprep.core.errors import ArgumentError
+    from fastprep.core.threads import set_num_threads
+    from fastprep.pipeline import Pipeline
+    from fastprep.pipeline.learned import LearnedStep
+
+    unfitted = Pipeline.load(pipeline)
+    if output.suffix not in (".yaml", ".yml"):
+        msg = f"output={str(output)!r}: expected a .yaml file"
+        raise ArgumentError(msg)
+    if output.exists() and not overwrite:
+        msg = f"output={str(output)!r} is there already: --overwrite replaces it"
+        raise ArgumentError(msg)
+    set_num_threads(threads)
+    found = _find(cases, None, labels)
+    _tell_skipped(found)
+    with _stopped_by_signals() as (stop, signals), progress(len(found.cases)) as on_outcome:
+        try:
+            done = fit_cohort(found, unfitted, irregular=irregular, jobs=jobs, stop=stop, on_outcome=on_outcome)
+        except Cancelled:
+            return 128 + signals[0]
+    write_text(output, done.pipeline.to_yaml())
+    for outcome in done.failed:
+        click.echo(f"left out {outcome.case.id}: {outcome.message}", err=True)
+    for step in done.pipeline.steps:
+        if isinstance(step, LearnedStep):
+            click.echo(f"{step.name}: {step.summary()}")
+    click.echo(f"fitted on {done.cases} cases in {done.seconds:.1f} s: {output}")
+    return 1 if done.failed else 0
 
 
 @cli.command()
@@ -131,7 +200,7 @@ def plan(pipeline: str, path: Path, irregular: Any, labels: Sequence[str]) -> in
 
     settings = Settings(Pipeline.load(pipeline), Path(), irregular=irregular)
     failed = 0
-    for case in _find([path], None, labels).cases:
+    for case in _subjects(_find([path], None, labels), settings.pipeline).cases:
         click.echo(f"{case.id}:")
         try:
             steps, need = plan_case(case, settings)
@@ -259,6 +328,13 @@ def _find(inputs: Sequence[Path], output: Path | None, labels: Sequence[str]) ->
     return find_cases(inputs, output=output, is_label=lambda name: any(fnmatch(name, glob) for glob in labels))
 
 
+def _subjects(found: Found, pipeline: Pipeline) -> Found:
+    """The scans as they are, or as subjects for a pipeline of several sequences."""
+    from fastprep.cohort.subjects import subjects
+
+    return found if pipeline.fuse is None else subjects(found, pipeline.fuse)
+
+
 def _run(found: Found, settings: Settings, jobs: int | None) -> int:
     from fastprep.cohort.memory import peak_rss
     from fastprep.cohort.runner import run_cohort
@@ -267,6 +343,8 @@ def _run(found: Found, settings: Settings, jobs: int | None) -> int:
     with _stopped_by_signals() as (stop, signals), progress(len(found.cases)) as on_outcome:
         summary = run_cohort(found, settings, jobs=jobs, stop=stop, on_outcome=on_outcome)
     for line in failures_text(summary):
+        click.echo(line, err=True)
+    if settings.split is None and (line := leaks_text(summary)):
         click.echo(line, err=True)
     click.echo(summary_text(summary, peak_rss()))
     if signals:

@@ -18,17 +18,28 @@ from fastprep.pipeline import (
     N4,
     ClipHu,
     CropOrPad,
+    DatasetNormalize,
     Deskew,
+    FcmNormalize,
     Flip,
+    Fuse,
     GaussianBias,
     HomomorphicBias,
     Invert,
+    KdeNormalize,
+    LeastSquaresNormalize,
+    LocalNormalize,
+    MinMax,
     MultiWindow,
+    Nyul,
+    PercentileClip,
     Pipeline,
     PolynomialBias,
     Reorient,
     Resample,
     Rescale,
+    Robust,
+    WhiteStripe,
     Window,
     ZScore,
 )
@@ -45,7 +56,17 @@ FULL = Pipeline(
         PolynomialBias(order=2),
         HomomorphicBias(sigma=30),
         GaussianBias(mask=None),
+        LocalNormalize(window=(5, 40, 40), floor=0),
         ZScore(),
+        MinMax(out_range=(-1, 1), clip=False),
+        Robust(mask=None),
+        PercentileClip(low=1, high=99, out_range=(0, 1)),
+        WhiteStripe(modality="t2", width_low=0.1, bandwidth=3),
+        KdeNormalize(modality="flair", norm=1000),
+        FcmNormalize(tissue="gm", iterations=20),
+        Nyul(percentiles=(1, 50, 99), output_range=(0, 1), landmarks=(0, 0.4, 1)),
+        DatasetNormalize(mean=-100, std=300, low=-900, high=400),
+        LeastSquaresNormalize(standard=(1, 1.5, 2)),
         ClipHu(preset="lung"),
         MultiWindow(("lung", (40, 400)), out_range=(0, 255)),
         Invert((0, 255)),
@@ -70,8 +91,12 @@ def image(dtype: str = "int16", **how: Any) -> fp.Image:
 
 
 def test_yaml_round_trip():
-    assert {type(s) for s in FULL.steps} == set(STEPS.values())
-    for pipeline in (FULL, Pipeline([]), *map(Pipeline.load, presets())):
+    assert {type(s) for s in FULL.steps} == set(STEPS.values()) - {Fuse}
+    sequences = {"t1": {"match": "*T1*", "steps": [s.to_dict() for s in FULL.steps[:6]]}, "pd": {}}
+    fused = Pipeline(
+        [Fuse(sequences=sequences, onto="pd", method="weighted", weights=(1, 2), tolerance=9, order="cubic")]
+    )
+    for pipeline in (FULL, fused, Pipeline([]), *map(Pipeline.load, presets())):
         text = pipeline.to_yaml()
         again = Pipeline.from_yaml(text)
         assert again == pipeline and again.hash == pipeline.hash and again.to_yaml() == text
@@ -224,6 +249,9 @@ def test_hash_tells_behaviours_apart():
         ("steps: [polynomial_bias: {order: 5}]", "order=5: expected 1 to 4"),
         ("steps: [polynomial_bias: {loss: tuckey}]", "unknown loss 'tuckey': did you mean 'tukey'"),
         ("steps: [gaussian_bias: {sigma: 0}]", "sigma=0: expected a number above 0"),
+        ("steps: [local_normalize: {window: [3, 0, 3]}]", "window=0: expected a number above 0"),
+        ("steps: [local_normalize: {window: wide}]", "window='wide': expected a list"),
+        ("steps: [local_normalize: {floor: -1}]", "floor=-1: expected a number of at least 0"),
     ],
 )
 def test_refused(text, match):

@@ -48,6 +48,8 @@ class Case:
     error: FastprepError | None = None
     #: What lies beside it that should be known.
     warnings: tuple[str, ...] = ()
+    #: Of a subject: its scans by sequence; ``form`` is "sequences" then.
+    members: tuple[tuple[str, Case], ...] = ()
 
     def relative(self, path: Path) -> str:
         """A file's name below the input, with forward slashes."""

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from fastprep.io._extras import require
 from fastprep.io.describe import Description
 from fastprep.pipeline.passes import Barrier
 from fastprep.pipeline.plan import Plan
+
+if TYPE_CHECKING:
+    from fastprep.pipeline.fused import FusedPlan
 
 #: On top of the arrays: buffers of codecs, one plane per thread, the allocator's own.
 _OVERHEAD = 1.10
@@ -32,6 +39,13 @@ def needed(scan: Description, plan: Plan) -> int:
         before = after
         leading *= step.made
     return int(peak * _OVERHEAD)
+
+
+def needed_together(scans: Mapping[str, Description], plan: FusedPlan) -> int:
+    """Bytes at the peak of a subject: every sequence as read, the result, and what one sequence takes at a time."""
+    held = sum(scan.nbytes for scan in scans.values())
+    result = len(plan.plans) * math.prod(plan.grid.shape) * np.dtype(plan.dtype).itemsize
+    return held + result + max(needed(scans[name], one) - scans[name].nbytes for name, one in plan.plans.items())
 
 
 def available() -> int:

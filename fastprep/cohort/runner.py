@@ -20,9 +20,11 @@ from fastprep.cohort.notes import collected, routed
 from fastprep.cohort.outputs import describe_folder, one_line, prepare, remedy, sweep, write_failures
 from fastprep.cohort.read import describe_case
 from fastprep.cohort.sources import source, stamp
+from fastprep.cohort.subject_work import plan_subject, process_subject
 from fastprep.cohort.work import Cancelled, Clock, Settings, may_be_done, process, relative
 from fastprep.core.errors import TooLargeError, WriteError
 from fastprep.core.threads import num_threads, thread_limit
+from fastprep.pipeline.fused import FusedPlan
 from fastprep.pipeline.plan import Plan
 
 Status = Literal["ok", "unchanged", "failed", "cancelled"]
@@ -35,6 +37,8 @@ class Outcome:
     case: Case
     status: Status
     error: BaseException | None = None
+    #: Whether the pipeline was fitted on it, which its record tells, too.
+    in_fit: bool = False
 
     @property
     def message(self) -> str:
@@ -96,8 +100,10 @@ def run_cohort(
         return run.summary()
 
 
-def plan_case(case: Case, settings: Settings) -> tuple[Plan, int]:
+def plan_case(case: Case, settings: Settings) -> tuple[Plan | FusedPlan, int]:
     """The plan of a case and the bytes it will need at its peak, from headers alone."""
+    if case.members:
+        return plan_subject(case, settings)
     scan, held = describe_case(case, settings.irregular)
     pipeline = settings.pipeline_on(scan.grid)
     plan = pipeline.plan(scan.grid, kind=case.kind, modality=scan.modality, rescale=scan.rescale)
@@ -161,7 +167,7 @@ class _Run:
             self._end(self._failed(case, error))
             return True
         if same:
-            self._end(Outcome(case, "unchanged"))
+            self._end(_unchanged(case, record))
             return True
         if self.running and sum(self.running.values()) + need > self.budget:
             return False
@@ -176,10 +182,11 @@ class _Run:
             with thread_limit(self.threads):
                 if earlier is not None and earlier["source"] == source(case)["sha256"]:
                     self.journal.append(case.id, {**earlier, "stamp": stamp(case)})
-                    return Outcome(case, "unchanged")
-                record = process(case, self.settings, Clock(self._check))
+                    return _unchanged(case, earlier)
+                work = process_subject if case.members else process
+                record = work(case, self.settings, Clock(self._check))
                 self.journal.append(case.id, record)
-            return Outcome(case, "ok")
+            return Outcome(case, "ok", in_fit=record["in_fit"])
         except Cancelled as error:
             return Outcome(case, "cancelled", error=error)
         except Exception as error:
@@ -217,3 +224,7 @@ class _Run:
     def _write_failures(self) -> Path | None:
         rows: Iterable[Record] = (self.journal.records.get(case.id, {}) for case in self.found.cases)
         return write_failures(self.settings.output, [row for row in rows if row.get("status") == "failed"])
+
+
+def _unchanged(case: Case, record: Record | None) -> Outcome:
+    return Outcome(case, "unchanged", in_fit=bool(record and record.get("in_fit")))

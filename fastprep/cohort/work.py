@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fastprep.cohort.cases import Case
+from fastprep.cohort.leaks import Split, trained_on
 from fastprep.cohort.notes import collected
 from fastprep.cohort.outputs import write_text
 from fastprep.cohort.read import PACKAGES, Irregular, Scan, read_case
@@ -43,6 +44,8 @@ class Settings:
     format: str = "nii.gz"
     irregular: Irregular = "refuse"
     overwrite: bool = False
+    #: Which split the scans are, where the user says: a test or validation case must not have been in the fit.
+    split: Split | None = None
     #: Number of the CUDA device that computes; None is the CPU.
     device: int | None = None
     #: Of the device's free memory, what one case may take.
@@ -52,19 +55,19 @@ class Settings:
         """All that decides an output besides its input: where it differs, the case is done again."""
         import fastprep
 
-        return {
+        key = {
             "pipeline": self.pipeline.hash,
             "version": fastprep.__version__,
             "format": self.format,
             "irregular": self.irregular,
             "kind": case.kind,
         }
+        trained = self.pipeline.fitted_on
+        return key if trained is None else {**key, "fitted_on": trained.digest, "split": self.split or ""}
 
     def pipeline_on(self, grid: Grid) -> Pipeline:
-        """The pipeline for a scan: a tilted one that was let in is straightened by the same interpolation."""
-        if self.irregular == "refuse" or is_straight(grid):
-            return self.pipeline
-        return replace(self.pipeline, steps=(Deskew(), *self.pipeline.steps))
+        """The pipeline for a scan."""
+        return straightened(self.pipeline, grid, self.irregular)
 
     def target(self, case: Case) -> Path:
         """Where the case's volume goes."""
@@ -73,6 +76,13 @@ class Settings:
     def sidecar(self, case: Case) -> Path:
         """Where the case's sidecar goes."""
         return self.output / f"{case.id}.json"
+
+
+def straightened(pipeline: Pipeline, grid: Grid, irregular: Irregular) -> Pipeline:
+    """The pipeline for a scan of this grid: a tilted one that was let in is straightened by the same interpolation."""
+    if irregular == "refuse" or is_straight(grid):
+        return pipeline
+    return replace(pipeline, steps=(Deskew(), *pipeline.steps))
 
 
 @dataclass
@@ -101,6 +111,7 @@ def process(case: Case, settings: Settings, clock: Clock) -> dict[str, Any]:
             scan = read_case(case, settings.irregular)
         with clock("hash"):
             made_from = source(case)
+            trained = trained_on(settings.pipeline, settings.split, case, made_from["sha256"], scan.image)
         if stamp(case) != before:
             msg = f"{made_from['name']}: changed while it was read"
             raise ReadError(msg)
@@ -114,7 +125,7 @@ def process(case: Case, settings: Settings, clock: Clock) -> dict[str, Any]:
             stats = statistics(scan.image.array, stored), statistics(after.array)
         # From here to the record the case is not interrupted: a volume is never left without its sidecar.
         with clock("write"):
-            _write(after, settings, case)
+            write_volume(after, settings, case)
         clock.seconds["total"] = time.perf_counter() - start
         record = sidecar(
             pipeline=pipeline,
@@ -126,7 +137,8 @@ def process(case: Case, settings: Settings, clock: Clock) -> dict[str, Any]:
             scan=scan.facts,
             limits=limits,
             statistics=stats,
-            warnings=[relative(text, case) for text in (*scan.warnings, *notes)],
+            warnings=[relative(text, case) for text in (*scan.warnings, *trained.warnings, *notes)],
+            fitted_on=trained.record,
             seconds=clock.seconds,
             threads=num_threads(),
             device=None if settings.device is None else gpu_driver().device_name(settings.device),
@@ -139,6 +151,7 @@ def process(case: Case, settings: Settings, clock: Clock) -> dict[str, Any]:
         "stamp": before,
         "source": made_from["sha256"],
         "output": fingerprint(settings.target(case)),
+        "in_fit": trained.has_this_case,
     }
 
 
@@ -161,7 +174,7 @@ def _compute(scan: Scan, plan: Plan, settings: Settings, clock: Clock, run: Run)
     return replace(result, modality=image.modality or settings.pipeline.modality)
 
 
-def _write(image: Image, settings: Settings, case: Case) -> None:
+def write_volume(image: Image, settings: Settings, case: Case) -> None:
     """The volume in place, and the sidecar of an earlier one gone, for it would describe the new one wrongly."""
     target = settings.target(case)
     try:

@@ -1,6 +1,17 @@
 """Pipelines: steps that compile to as few passes over memory as they can."""
 
-from fastprep.pipeline.barriers import N4, GaussianBias, HomomorphicBias, PolynomialBias, ZScore
+from fastprep.pipeline.barriers import N4, GaussianBias, HomomorphicBias, LocalNormalize, PolynomialBias
+from fastprep.pipeline.fuse import Fuse
+from fastprep.pipeline.learned_steps import DatasetNormalize, LeastSquaresNormalize, Nyul
+from fastprep.pipeline.normalisers import (
+    FcmNormalize,
+    KdeNormalize,
+    MinMax,
+    PercentileClip,
+    Robust,
+    WhiteStripe,
+    ZScore,
+)
 from fastprep.pipeline.passes import Barrier, Pass
 from fastprep.pipeline.pipeline import Pipeline
 from fastprep.pipeline.plan import Plan
@@ -22,19 +33,30 @@ __all__ = [
     "Barrier",
     "ClipHu",
     "CropOrPad",
+    "DatasetNormalize",
     "Deskew",
+    "FcmNormalize",
     "Flip",
+    "Fuse",
     "GaussianBias",
     "HomomorphicBias",
     "Invert",
+    "KdeNormalize",
+    "LeastSquaresNormalize",
+    "LocalNormalize",
+    "MinMax",
     "MultiWindow",
+    "Nyul",
     "Pass",
+    "PercentileClip",
     "Pipeline",
     "Plan",
     "PolynomialBias",
     "Reorient",
     "Resample",
     "Rescale",
+    "Robust",
+    "WhiteStripe",
     "Window",
     "ZScore",
 ]

@@ -1,12 +1,14 @@
 """Steps that need the whole volume before a voxel of the result is known; labels pass them untouched.
 
-A bias corrector makes another image. A statistic only measures: what it makes of the values is a Ramp, which becomes
-part of the pass after it as that of a window does.
+A bias corrector makes another image. A normaliser (``normalisers``) only measures: what it makes of the values is a
+Ramp, which becomes part of the pass after it as that of a window does.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
+import numbers
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -16,42 +18,51 @@ from fastprep.core.errors import ArgumentError, ConfigError
 from fastprep.core.grid import Grid
 from fastprep.core.image import Image
 from fastprep.core.namespace import device_of
+from fastprep.core.piecewise import Piecewise
 from fastprep.core.ramp import Ramp
 from fastprep.ops._arrays import view_of
-from fastprep.ops._masked import moments_of, spread_of
+from fastprep.ops._masked import moments_of
 from fastprep.ops.polynomial_bias import LOSSES
-from fastprep.ops.zscore import zscore_ramp
 from fastprep.pipeline.run import Finding, Known
 from fastprep.pipeline.steps import Step
 from fastprep.pipeline.values import count, counts, number, positive, sequence, set_fields, unknown
 
-_FOREGROUND = "foreground"
+FOREGROUND = "foreground"
+
+
+def check_mask(mask: str | None) -> None:
+    """Where a step looks: the foreground, or None for every voxel."""
+    if mask not in (FOREGROUND, None):
+        msg = f"mask={mask!r}: expected {FOREGROUND!r}, or null for every voxel"
+        raise ArgumentError(msg)
 
 
 class Answer(NamedTuple):
-    """The image after a barrier, the Ramp it measured for the pass to come, and what there is to tell."""
+    """The image after a barrier, the map it measured for the pass to come, and what there is to tell."""
 
     array: Any
-    ramp: Ramp | None
+    measured: Ramp | Piecewise | None
     finding: Finding
 
 
 @dataclass(frozen=True, kw_only=True)
 class BarrierStep(Step, ABC):
-    """Base. ``mask`` is "foreground", what is brighter than `fastprep.otsu` tells, or None for every voxel.
+    """Base. ``mask`` is "foreground", that of `fastprep.foreground_mask`, or None for every voxel.
 
     The foreground is found on the image as the first such step meets it, and is the same for those after it until a
     spatial step moves the voxels; the next one then finds its own.
     """
 
-    #: Whether it measures a Ramp and leaves the image alone.
+    #: Whether it measures a map of the values and leaves the image alone; that map in words, and whether it is no Ramp.
     measures: ClassVar[bool] = False
-    mask: str | None = _FOREGROUND
+    formula: ClassVar[str] = ""
+    bends: ClassVar[bool] = False
+    #: What lies beyond the image after it, where that is no longer what it was.
+    beyond: ClassVar[float | None] = None
+    mask: str | None = FOREGROUND
 
     def __post_init__(self) -> None:
-        if self.mask not in (_FOREGROUND, None):
-            msg = f"mask={self.mask!r}: expected {_FOREGROUND!r}, or null for every voxel"
-            raise ArgumentError(msg)
+        check_mask(self.mask)
 
     @abstractmethod
     def apply(self, x: Any, mask: Any, grid: Grid, known: Known) -> Answer:
@@ -187,19 +198,32 @@ class GaussianBias(_SmoothBias):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ZScore(BarrierStep):
-    """`fastprep.zscore`; what lies beyond the image becomes what air does, so that padding is background."""
+class LocalNormalize(BarrierStep):
+    """`fastprep.local_normalize`; padding is 0 after it, as air far from the foreground is."""
 
-    name = "zscore"
-    measures = True
+    name = "local_normalize"
+    beyond = 0.0
+    window: float | tuple[float, ...] = 30.0
+    floor: float = 0.01
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        floor = number("floor", self.floor)
+        if not 0 <= floor < math.inf:
+            msg = f"floor={self.floor!r}: expected a number of at least 0"
+            raise ArgumentError(msg)
+        one = isinstance(self.window, numbers.Real)
+        widths = (self.window,) if one else sequence("window", self.window)
+        found = tuple(positive("window", width) for width in widths)
+        set_fields(self, window=found[0] if one else found, floor=floor)
 
     def apply(self, x: Any, mask: Any, grid: Grid, known: Known) -> Answer:  # noqa: ARG002 - as the others
-        """The Ramp that makes the mean 0 and the standard deviation 1."""
-        found = spread_of(view_of(x), None if mask is None else view_of(mask))
-        return Answer(x, zscore_ramp(found), {"mean": found.mean, "std": found.std})
+        """The image, each voxel against its neighbourhood."""
+        result = fastprep.local_normalize(Image(x, grid), window=self.window, mask=mask, floor=self.floor)
+        return Answer(result.array, None, {})
 
     def _what(self) -> str:
-        return "mean and std"
+        return "local mean and std"
 
 
 def _finding(result: Any, mask: Any) -> Finding:

@@ -7,10 +7,10 @@ from typing import Any
 
 from fastprep.core.errors import ShapeError
 from fastprep.core.index_map import IndexMap
-from fastprep.core.namespace import check_together, device_of, host_view, is_torch
+from fastprep.core.namespace import check_together
 from fastprep.ops._arrays import empty, view_of
 from fastprep.ops._sample import sample
-from fastprep.pipeline.device import tensor_on, upload
+from fastprep.pipeline.device import on_device
 from fastprep.pipeline.plan import Plan
 from fastprep.registry import one_launch
 
@@ -21,7 +21,7 @@ def prepare_batch(plans: Sequence[Plan], arrays: Sequence[Any], device: str | No
         msg = "images: expected at least one"
         raise ShapeError(msg)
     if device is not None:
-        arrays = [_moved(x, device) for x in arrays]
+        arrays = [on_device(x, device) for x in arrays]
     check_together(**{f"image {i}": x for i, x in enumerate(arrays)})
     shape, dtype = _common(plans, arrays)
     result = empty((len(plans), *shape), dtype, arrays[0])
@@ -57,11 +57,3 @@ def _common(plans: Sequence[Plan], arrays: Sequence[Any]) -> tuple[tuple[int, ..
             msg = f"{shapes}: a batch is of one shape and dtype; end the pipeline with CropOrPad, and give it a dtype"
             raise ShapeError(msg)
     return made[0]
-
-
-def _moved(x: Any, device: str) -> Any:
-    if device_of(x) == "gpu":
-        return x
-    if is_torch(x):
-        return tensor_on(x, device)
-    return upload(host_view(x), int(device.partition(":")[2]))

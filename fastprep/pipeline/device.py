@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fastprep.core.device_view import device_view
 from fastprep.core.errors import ArgumentError, DeviceError, TooLargeError
+from fastprep.core.namespace import device_of, host_view, is_torch
 from fastprep.ops._sample import view_through
 from fastprep.pipeline.passes import Pass
 from fastprep.pipeline.plan import Plan
 from fastprep.pipeline.run import Run
 from fastprep.pipeline.slabs import bytes_of_slabs, cut_pass
 from fastprep.registry import gpu_driver, gpu_transfer
+
+if TYPE_CHECKING:
+    from fastprep.pipeline.fused import FusedPlan, FusedRun
 
 #: Of the free memory: allocators round up, and others allocate too.
 _SHARE = 0.9
@@ -86,6 +90,17 @@ def run_on_device(
     return _in_slabs(plan, x, device, to_host, free)
 
 
+def run_fused_on_device(
+    plan: FusedPlan, arrays: Mapping[str, npt.NDArray[Any]], device: int, run: FusedRun | None = None
+) -> Any:
+    """The result of a plan of several sequences for host arrays, computed on the device, as a NumPy array."""
+    made = plan({name: upload(x, device) for name, x in arrays.items()}, run=run)
+    view = device_view(made)
+    result = gpu_transfer().Result(view.shape, view.dtype.name, device, on_host=True)
+    result.put(view, 0, 0)
+    return result.finish()
+
+
 def tensor_on(x: Any, device: str) -> Any:
     """A PyTorch tensor of the host on a CUDA device, copied without waiting where its memory is pinned.
 
@@ -107,6 +122,15 @@ def upload(x: npt.NDArray[Any], device: int) -> Any:
         result = transfer.Result(x.shape, x.dtype.name, device, on_host=False)
         result.put(there, 0, 0)
     return result.finish()
+
+
+def on_device(x: Any, device: str) -> Any:
+    """An array on a device such as "cuda:0": one of a GPU stays on its own."""
+    if device_of(x) == "gpu":
+        return x
+    if is_torch(x):
+        return tensor_on(x, device)
+    return upload(host_view(x), int(device.partition(":")[2]))
 
 
 def device_bytes(plan: Plan, shape: Sequence[int], dtype: Any) -> int:

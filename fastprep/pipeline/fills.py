@@ -10,15 +10,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fastprep.core.piecewise import Piecewise
 from fastprep.core.ramp import Ramp
 
-#: Ramps that barriers measured, by the barrier's number.
-Measured = Mapping[int, Ramp]
+#: What barriers measured, by the barrier's number.
+Measured = Mapping[int, Ramp | Piecewise]
 
 
 @dataclass(frozen=True, repr=False)
 class Later:
-    """``base`` through every map of ``path``: a barrier's Ramp by its number, or a kernel with its Ramp."""
+    """``base`` through every map of ``path``: a barrier's by its number, or a kernel with its Ramp."""
 
     base: float
     path: tuple[int | tuple[str, Ramp], ...]
@@ -38,19 +39,18 @@ def mapped(fill: Fill, ramp: Ramp, kernel: str = "ramp") -> Fill:
 
 
 def measured(fill: Fill, number: int) -> Later:
-    """The fill after the Ramp that barrier ``number`` will measure."""
+    """The fill after the map that barrier ``number`` will measure."""
     base, path = (fill.base, fill.path) if isinstance(fill, Later) else (fill, ())
     return Later(base, (*path, number))
 
 
-def told(fill: Fill, ramps: Measured) -> float:
+def told(fill: Fill, maps: Measured) -> float:
     """The fill as a number, once the barriers have measured."""
     if not isinstance(fill, Later):
         return fill
     value = fill.base
     for step in fill.path:
-        kernel, ramp = ("ramp", ramps[step]) if isinstance(step, int) else step
-        value = _through(value, ramp, kernel)
+        value = float(maps[step](value)) if isinstance(step, int) else _through(value, step[1], step[0])
     return value
 
 

@@ -11,9 +11,10 @@ import numpy as np
 from fastprep.core.checks import ONEHOT, float_for
 from fastprep.core.grid import Grid
 from fastprep.core.index_map import IndexMap
+from fastprep.core.piecewise import Piecewise
 from fastprep.core.ramp import Ramp
 from fastprep.ops._arrays import view_of
-from fastprep.ops._pointwise import apply_ramps
+from fastprep.ops._pointwise import apply_piecewise, apply_ramps
 from fastprep.ops._sample import IDENTITY, Box, sample
 from fastprep.pipeline.barriers import BarrierStep
 from fastprep.pipeline.fills import Fill, Later, told
@@ -33,8 +34,11 @@ class Pass:
     #: Of the interpolation; None while voxels are only moved.
     order: int | None = None
     antialias: bool = False
-    #: The barrier before it, whose Ramp comes before ``pre``; None where it measures none.
+    #: The barrier before it, whose map comes before ``pre``, and that map in words; None where it measures none.
     measured: int | None = None
+    formula: str = ""
+    #: That map once it is known, where it is no Ramp; the kernel is "piecewise" then.
+    bend: Piecewise | None = None
     pre: Ramp = IDENTITY
     post: tuple[Ramp, ...] = (IDENTITY,)
     channels: bool = False
@@ -81,11 +85,17 @@ class Pass:
         """The pass with the numbers that barriers have told."""
         if self.measured is None and not any(isinstance(v, Later) for v in self.outside or ()):
             return self
-        pre = self.pre if self.measured is None else known.ramps[self.measured].then(self.pre)
-        outside = None if self.outside is None else tuple(told(v, known.ramps) for v in self.outside)
-        return replace(self, measured=None, pre=pre, outside=outside)
+        outside = None if self.outside is None else tuple(told(v, known.maps) for v in self.outside)
+        now = replace(self, measured=None, outside=outside)
+        found = None if self.measured is None else known.maps[self.measured]
+        if isinstance(found, Piecewise):
+            return replace(now, bend=found)
+        return now if found is None else replace(now, pre=found.then(self.pre))
 
     def _run(self, x: Any, into: Any) -> Any:
+        if self.bend is not None:
+            maps = [self.bend.then(self.pre).then(r) for r in self.post]
+            return apply_piecewise(x, maps, dtype=self.dtype, channels=self.channels, into=into)
         if self.is_pointwise and not self.is_nothing:
             ramps = [self.pre.then(r) for r in self.post]
             return apply_ramps(x, ramps, dtype=self.dtype, channels=self.channels, function=self.kernel, into=into)
@@ -124,7 +134,7 @@ class Pass:
 
     def describe(self) -> str:
         """One line: what is read, how it is mapped, what is written."""
-        parts = [] if self.measured is None else ["(x - mean) / std"]
+        parts = [self.formula] if self.formula else []
         if not self.pre.is_identity:
             parts.append(_ramp_text(self.pre))
         if not self.is_pointwise:
@@ -153,10 +163,12 @@ class Barrier:
         if known is None:
             known = Known()
         mask = known.foreground(x) if self.step.mask else None
-        array, ramp, finding = self.step.apply(x, mask, self.grid, known)
+        if self.step.measures:
+            known.note_variance(x, mask)
+        array, measured, finding = self.step.apply(x, mask, self.grid, known)
         known.tell(self.step.name, mask, finding)
-        if ramp is not None:
-            known.ramps[self.number] = ramp
+        if measured is not None:
+            known.maps[self.number] = measured
         name = view_of(array).dtype.name
         if into is None and self.dtype in (None, name):
             return array
@@ -179,8 +191,8 @@ class Barrier:
         return 1
 
     def between(self, leading: int) -> int:  # noqa: ARG002 - one volume after the other
-        """Bytes beside input and result: a mask, and for a bias field two float32 volumes."""
-        return (1 if self.step.measures else 9) * math.prod(self.grid.shape)
+        """Bytes beside input and result: a mask with two labels to find it by, or two float32 volumes."""
+        return (1 if self.step.measures and not self.step.mask else 9) * math.prod(self.grid.shape)
 
     def describe(self) -> str:
         """One line: what is looked at, and what is written."""

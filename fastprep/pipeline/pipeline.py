@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -19,14 +19,18 @@ from fastprep.ops._sample import IDENTITY
 from fastprep.ops.resample_to import resample_to
 from fastprep.pipeline import yaml_form
 from fastprep.pipeline.batch import prepare_batch
-from fastprep.pipeline.device import parse_device, run_on_device, tensor_on
+from fastprep.pipeline.device import on_device, parse_device, run_on_device, tensor_on
+from fastprep.pipeline.fitting import fit_pipeline
+from fastprep.pipeline.fuse import Fuse
+from fastprep.pipeline.fused import FusedPlan, compile_fused
+from fastprep.pipeline.learned import TrainingCases, require_fitted
 from fastprep.pipeline.plan import Plan, compile_plan
 from fastprep.pipeline.steps import Step
 from fastprep.pipeline.values import unknown
 
 #: Raised when the meaning of a step changes, so that a hash never names two behaviours.
 FORMAT = 1
-_KEYS = ("format", "name", "description", "modality", "dtype", "steps")
+_KEYS = ("format", "name", "description", "modality", "dtype", "steps", "fitted_on")
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,8 @@ class Pipeline:
     description: str = ""
     modality: str | None = None
     dtype: str | None = "float32"
+    #: The training cases its learned steps were fitted on; no part of what it does, as names are not.
+    fitted_on: TrainingCases | None = field(default=None, compare=False)
     #: Where it computes, see `to`; no part of what it does.
     device: str | None = field(default=None, compare=False)
 
@@ -120,8 +126,10 @@ class Pipeline:
             if not isinstance(value, str):
                 msg = f"{key}={value!r}: expected text"
                 raise ConfigError(msg)
+        seen = form.get("fitted_on")
+        fitted_on = None if seen is None else TrainingCases.from_dict(seen)
         try:
-            return cls(tuple(made), **texts, dtype=dtype)
+            return cls(tuple(made), **texts, dtype=dtype, fitted_on=fitted_on)
         except (TypeError, ValueError) as error:
             raise ConfigError(str(error)) from error
 
@@ -129,16 +137,22 @@ class Pipeline:
         """Plain form: ``from_dict`` and YAML restore it exactly."""
         form: dict[str, Any] = {"format": FORMAT}
         form.update({k: v for k in ("name", "description", "modality") if (v := getattr(self, k))})
-        return {**form, "dtype": self.dtype, "steps": [s.to_dict() for s in self.steps]}
+        form.update({"dtype": self.dtype, "steps": [s.to_dict() for s in self.steps]})
+        return form if self.fitted_on is None else {**form, "fitted_on": self.fitted_on.to_dict()}
 
     def to_yaml(self) -> str:
         """The YAML that `load` reads."""
         return yaml_form.dump(self.to_dict())
 
     @property
+    def fuse(self) -> Fuse | None:
+        """The first step, if it joins several sequences."""
+        return self.steps[0] if self.steps and isinstance(self.steps[0], Fuse) else None
+
+    @property
     def hash(self) -> str:
         """SHA-256 of what the pipeline does: equal hashes prepare equally, whatever they are called."""
-        form = {k: v for k, v in self.to_dict().items() if k not in ("name", "description")}
+        form = {k: v for k, v in self.to_dict().items() if k not in ("name", "description", "fitted_on")}
         return hashlib.sha256(json.dumps(form, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
     def plan(
@@ -159,11 +173,37 @@ class Pipeline:
             A step that does not fit the grid, naming the step.
         ArgumentError
             Another modality than the pipeline's.
+        NotFittedError
+            A step that has yet to learn its numbers from training cases.
         """
+        require_fitted(self.steps)
+        if self.fuse is not None:
+            msg = f"the pipeline takes several sequences: give a mapping of {', '.join(self.fuse.names)} to images"
+            raise ConfigError(msg)
         if self.modality and modality and modality != self.modality:
             msg = f"image of modality {modality} for a pipeline made for {self.modality}"
             raise ArgumentError(msg)
         return _cached_plan(self, grid, kind, modality or self.modality, rescale)
+
+    def plan_sequences(self, images: Mapping[str, Image]) -> FusedPlan:
+        """The plan of a pipeline that begins with the step `Fuse`, for its sequences; as `plan`, no voxel is needed.
+
+        Raises
+        ------
+        ConfigError, ArgumentError, NotFittedError
+            As `plan`; also for other sequences than the pipeline's.
+        GeometryError
+            A sequence that does not cover the common grid; the message tells by how many mm.
+        """
+        require_fitted(self.steps)
+        if self.fuse is None:
+            msg = "the pipeline takes one image, not several sequences: one that begins with the step fuse does"
+            raise ConfigError(msg)
+        for name, image in images.items():
+            if self.modality and image.modality and image.modality != self.modality:
+                msg = f"sequence {name!r} of modality {image.modality} for a pipeline made for {self.modality}"
+                raise ArgumentError(msg)
+        return compile_fused(self.fuse, self.steps[1:], images, dtype=self.dtype)
 
     def plan_for(self, image: Image) -> Plan:
         """The plan of an image, its stored units and kind included.
@@ -190,8 +230,28 @@ class Pipeline:
         number = parse_device(device)
         return replace(self, device=None if number is None else f"cuda:{number}")
 
-    def __call__(self, image: Image) -> Image:
-        """The prepared image, on its exact grid; channels come first."""
+    def fit(self, images: Iterable[Image | Mapping[str, Image]]) -> Pipeline:
+        """The pipeline with the numbers that its learned steps take from training images, one held at a time.
+
+        Each learned step sees the images as the steps before it leave them. Where several learn, ``images`` is gone
+        through once for each, and must give the same again. A pipeline of several sequences takes mappings of them.
+
+        Raises
+        ------
+        ConfigError
+            No step has anything to learn.
+        ArgumentError
+            No image, or another number of them the second time.
+        """
+        return fit_pipeline(self, images)
+
+    def __call__(self, image: Image | Mapping[str, Image]) -> Image:
+        """The prepared image, on its exact grid; channels come first.
+
+        A pipeline that begins with the step `Fuse` takes a mapping of its sequences' names to images.
+        """
+        if isinstance(image, Mapping):
+            return self._fused(image)
         plan = self.plan_for(image)
         if self.device is None or device_of(image.array) == "gpu":
             array = plan(image.array)
@@ -201,6 +261,15 @@ class Pipeline:
             array = run_on_device(plan, host_view(image.array), int(self.device.partition(":")[2]))
         result = image.with_array(array, plan.grid)
         return replace(result, modality=image.modality or self.modality)
+
+    def _fused(self, images: Mapping[str, Image]) -> Image:
+        plan = self.plan_sequences(images)
+        arrays = {name: image.array for name, image in images.items()}
+        if self.device is not None:
+            arrays = {name: on_device(x, self.device) for name, x in arrays.items()}
+        first = images[plan.fuse.target]
+        result = first.with_array(plan(arrays), plan.grid)
+        return replace(result, modality=first.modality or self.modality)
 
     def batch(self, images: Sequence[Image]) -> Any:
         """Scans of any sizes prepared into one array (B, ..., space), on a GPU each pass as one launch.
@@ -262,13 +331,15 @@ def _grids_of(record: Plan | Grid | Mapping[str, Any]) -> tuple[Grid, Grid | Non
 
 @lru_cache(maxsize=256)
 def _cached_plan(pipeline: Pipeline, grid: Grid, kind: Kind, modality: str | None, rescale: Ramp) -> Plan:
-    return compile_plan(pipeline.steps, _Header(grid, kind, modality, rescale), dtype=pipeline.dtype)
+    return compile_plan(pipeline.steps, Header(grid, kind, modality, rescale), dtype=pipeline.dtype)
 
 
-class _Header(Image):
+class Header(Image):
     """An image without voxels: all a plan needs to know."""
 
-    def __init__(self, grid: Grid, kind: Kind, modality: str | None, rescale: Ramp) -> None:
+    def __init__(
+        self, grid: Grid, kind: Kind = "scalar", modality: str | None = None, rescale: Ramp = IDENTITY
+    ) -> None:
         known = {"array": None, "grid": grid, "kind": kind, "modality": modality, "rescale": rescale}
         for name, value in known.items():
             object.__setattr__(self, name, value)

@@ -12,7 +12,7 @@ be interpolated, a function that is no Ramp, an antialiased resample made obliqu
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -77,6 +77,14 @@ class Plan:
         channels = (self.channels,) if self.channels else ()
         return (*channels, *shape[: len(shape) - self.source.ndim], *self.grid.shape), dtype
 
+    def prepared(self, x: Any, run: Run | None = None) -> Iterator[tuple[Any, Known]]:
+        """Each volume of ``x`` after the last pass, and what its barriers have found out: for a barrier yet to come."""
+        view = view_of(x)
+        leading = tuple(view.shape[: view.ndim - self.source.ndim])
+        for volume, index in enumerate(np.ndindex(leading)):
+            known = Known(run, volume if leading else None)
+            yield self._volumes(view[index] if leading else x, None, known), known
+
     def _volumes(self, x: Any, into: Any, known: Known) -> Any:
         for number, step in enumerate(self.passes, 1):
             with known.stage(f"pass {number}"):
@@ -114,6 +122,9 @@ def compile_plan(steps: Sequence[Step], image: Image, *, dtype: str | None = Non
                 compiler.add_barrier(step)
             elif isinstance(step, SpatialStep):
                 compiler.add_spatial(step)
+            else:
+                msg = "expected as the first step of a pipeline, and there alone"
+                raise ConfigError(msg)
         except FastprepError as error:
             msg = f"step {i} ({step.name}) on {compiler.open.grid}: {error}"
             raise ConfigError(msg) from error
@@ -185,15 +196,19 @@ class _Compiler:
         number = len(self.passes)
         self.passes.append(Barrier(step, self.open.grid, number))
         if step.measures:
-            self.open = replace(self.open, measured=number)
+            kernel = "piecewise" if step.bends else "ramp"
+            self.open = replace(self.open, measured=number, formula=step.formula, kernel=kernel)
             self.fill = tuple(measured(v, number) for v in self.fill)
+        elif step.beyond is not None:
+            self.fill = (step.beyond,)
 
     def add_spatial(self, step: SpatialStep) -> None:
         index_map = _snapped(step.index_map(self.open.grid))
         self.index_map = self.index_map.then(index_map)
         fill = self._fill_of(step) if _reaches_beyond(index_map, self.open.grid.shape) else None
         order, antialias = (None, False) if index_map.is_lossless else self._how(step)
-        if not (self._same_fill(fill) and (order is None or self._can_blend(index_map, antialias))):
+        joins = self.open.kernel == "ramp" and self._same_fill(fill)
+        if not (joins and (order is None or self._can_blend(index_map, antialias))):
             self._start_pass()
         self._name(step)
         now = self.open

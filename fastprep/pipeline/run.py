@@ -7,10 +7,12 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
+from fastprep.core.namespace import shape_of
+from fastprep.core.piecewise import Piecewise
 from fastprep.core.ramp import Ramp
 from fastprep.ops._arrays import view_of
 from fastprep.ops._masked import moments_of
-from fastprep.ops.foreground_mask import above
+from fastprep.ops.foreground_mask import largest_above
 from fastprep.ops.otsu import otsu
 
 Finding = dict[str, Any]
@@ -34,8 +36,11 @@ class Run:
     check: Callable[[], None] = _go_on
     #: What each barrier found, plain as JSON, in their order; of a batch one entry for each volume.
     found: list[Finding] = field(default_factory=list)
-    #: The Ramps that were measured, for each volume by the barrier's number.
-    ramps: list[dict[int, Ramp]] = field(default_factory=list)
+    #: The maps that were measured, for each volume by the barrier's number.
+    maps: list[dict[int, Ramp | Piecewise]] = field(default_factory=list)
+    #: Of the values inside the mask of the first normaliser, before it; measured where somebody wants it.
+    wants_variance: bool = False
+    variance: float | None = None
 
 
 class Known:
@@ -43,18 +48,18 @@ class Known:
 
     def __init__(self, run: Run | None = None, volume: int | None = None) -> None:
         self.run, self.volume = run, volume
-        self.ramps: dict[int, Ramp] = {}
+        self.maps: dict[int, Ramp | Piecewise] = {}
         #: The foreground, once a barrier has asked for it.
         self.mask: Any = None
         self._about: Finding = {}
         if run is not None:
-            run.ramps.append(self.ramps)
+            run.maps.append(self.maps)
 
     def foreground(self, x: Any) -> Any:
-        """The mask of ``x > otsu(x)``, found for the first barrier that asks and kept until voxels move."""
+        """`fastprep.foreground_mask`, found for the first barrier that asks and kept until voxels move."""
         if self.mask is None:
             threshold = otsu(x)
-            self.mask = above(x, threshold)
+            self.mask = largest_above(x, [threshold], len(shape_of(x)))
             if self.run is not None:
                 self._about = {"threshold": threshold, "fraction": moments_of(view_of(self.mask), None).mean}
         return self.mask
@@ -62,6 +67,12 @@ class Known:
     def forget_mask(self) -> None:
         """Voxels have moved: the next barrier finds its own."""
         self.mask = None
+
+    def note_variance(self, x: Any, mask: Any) -> None:
+        """Measure the variance of a volume for the call, if it wants it and has none yet."""
+        if self.run is not None and self.run.wants_variance and self.run.variance is None:
+            found = moments_of(view_of(x), None if mask is None else view_of(mask))
+            self.run.variance = found.m2 / max(found.count, 1)
 
     def tell(self, step: str, mask: Any, finding: Finding) -> None:
         """Add what a barrier found to what the call tells."""

@@ -19,6 +19,7 @@ import numpy as np
 from fastprep.core.grid import Grid
 from fastprep.core.image import Image
 from fastprep.pipeline.fills import told
+from fastprep.pipeline.fused import FusedPlan, FusedRun
 from fastprep.pipeline.passes import Pass
 from fastprep.pipeline.pipeline import Pipeline
 from fastprep.pipeline.plan import Plan
@@ -50,6 +51,7 @@ def sidecar(
     seconds: Mapping[str, float],
     threads: int,
     packages: Sequence[str],
+    fitted_on: Mapping[str, Any] | None = None,
     device: str | None = None,
 ) -> dict[str, Any]:
     """The record of one output.
@@ -65,14 +67,15 @@ def sidecar(
     statistics : of ``before.array`` counted against ``limits`` in its stored units, and of ``after.array``.
     device : name of the GPU that computed, None for the CPU.
     packages : distributions besides the core's whose versions matter.
+    fitted_on : what is known of the cases the pipeline was fitted on, None where nothing in it is learned.
     """
     clipped = _clipped(before, limits, statistics[0])
     record = {
         "format": FORMAT,
         "sources": list(sources),
         "scan": dict(scan),
-        "pipeline": pipeline.to_dict(),
-        "pipeline_sha256": pipeline.hash,
+        **_made_by(pipeline),
+        **({} if fitted_on is None else {"fitted_on": dict(fitted_on)}),
         "plan": str(plan).splitlines(),
         "barriers": run.found,
         "grid": {"before": grid_form(before.grid), "after": grid_form(after.grid)},
@@ -86,6 +89,63 @@ def sidecar(
             "clipped": clipped,
         },
         "warnings": list(dict.fromkeys([*warnings, *_doubts(clipped)])),
+        "seconds": {name: round(value, 6) for name, value in seconds.items()},
+        "threads": threads,
+        "device": device or "cpu",
+        "versions": versions((*packages, *(_CUPY if device else ()))),
+    }
+    return plain(record)
+
+
+def fused_sidecar(
+    *,
+    pipeline: Pipeline,
+    plan: FusedPlan,
+    run: FusedRun,
+    before: Mapping[str, Image],
+    after: Image,
+    sources: Mapping[str, Mapping[str, Any]],
+    scans: Mapping[str, Mapping[str, Any]],
+    statistics: tuple[Mapping[str, Statistics], Statistics],
+    warnings: Iterable[str],
+    seconds: Mapping[str, float],
+    threads: int,
+    packages: Sequence[str],
+    fitted_on: Mapping[str, Mapping[str, Any] | None],
+    device: str | None = None,
+) -> dict[str, Any]:
+    """The record of one output of several sequences: as `sidecar`, with what is of one sequence under its name.
+
+    ``grid`` is that of the sequence the others came to lie on, before and after: `Pipeline.inverse` leads back to it.
+    """
+    target = before[plan.fuse.target]
+    sequences = {
+        name: {
+            "source": dict(sources[name]),
+            "scan": dict(scans[name]),
+            "grid": grid_form(image.grid),
+            "shape": list(image.array.shape),
+            "dtype": str(image.array.dtype),
+            "intensity": statistics[0][name].to_dict(image.rescale),
+            "barriers": run.of(name).found,
+            "fill": _fill(plan.plans[name], run.of(name)),
+            **({} if fitted_on[name] is None else {"fitted_on": fitted_on[name]}),
+        }
+        for name, image in before.items()
+    }
+    record = {
+        "format": FORMAT,
+        "sources": [dict(sources[name]) for name in before],
+        "sequences": sequences,
+        **_made_by(pipeline),
+        "plan": str(plan).splitlines(),
+        "fuse": {"method": plan.fuse.method, "onto": plan.fuse.target, "weights": run.weights},
+        "grid": {"before": grid_form(target.grid), "after": grid_form(after.grid)},
+        "shape": {"after": list(after.array.shape)},
+        "dtype": {"after": str(after.array.dtype)},
+        "kind": after.kind,
+        "intensity": {"after": statistics[1].to_dict()},
+        "warnings": list(dict.fromkeys(warnings)),
         "seconds": {name: round(value, 6) for name, value in seconds.items()},
         "threads": threads,
         "device": device or "cpu",
@@ -126,6 +186,12 @@ def _version(name: str) -> str:
         return ""
 
 
+def _made_by(pipeline: Pipeline) -> dict[str, Any]:
+    """The pipeline, without the cases it was fitted on: those are in its own file."""
+    form = {key: value for key, value in pipeline.to_dict().items() if key != "fitted_on"}
+    return {"pipeline": form, "pipeline_sha256": pipeline.hash}
+
+
 def _fill(plan: Plan, run: Run) -> list[Any] | None:
     """What the last pass wrote where no voxel of the scan lies, per channel; None where every output has a source.
 
@@ -134,7 +200,7 @@ def _fill(plan: Plan, run: Run) -> list[Any] | None:
     written = [step.outside for step in plan.passes if isinstance(step, Pass) and step.outside is not None]
     if not written:
         return None
-    rows = [[told(fill, ramps) for fill in written[-1]] for ramps in run.ramps or [{}]]
+    rows = [[told(fill, maps) for fill in written[-1]] for maps in run.maps or [{}]]
     return rows if len(rows) > 1 else rows[0]
 
 

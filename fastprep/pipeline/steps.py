@@ -292,10 +292,7 @@ class Resample(InterpolatingStep):
         if self.grid not in GRIDS:
             raise ConfigError(unknown("grid", self.grid, GRIDS))
         shape = None if self.shape is None else values.shape(self.shape)
-        set_fields(self, spacing=spacing, shape=shape)
-        if not isinstance(self.antialias, bool):
-            msg = f"antialias={self.antialias!r}: expected true or false"
-            raise ArgumentError(msg)
+        set_fields(self, spacing=spacing, shape=shape, antialias=values.flag("antialias", self.antialias))
 
     def index_map(self, grid: Grid) -> IndexMap:
         """A scale and an offset per axis."""

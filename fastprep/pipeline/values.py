@@ -37,6 +37,14 @@ def positive(name: str, value: Any) -> float:
     return found
 
 
+def flag(name: str, value: Any) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        msg = f"{name}={value!r}: expected true or false"
+        raise ArgumentError(msg)
+    return value
+
+
 def whole(name: str, value: Any) -> int:
     """A whole number."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):

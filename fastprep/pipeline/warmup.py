@@ -11,7 +11,8 @@ import numpy as np
 from fastprep.core.grid import Grid
 from fastprep.core.image import Image
 from fastprep.core.ramp import Ramp
-from fastprep.pipeline.barriers import N4, ZScore
+from fastprep.pipeline.barriers import N4
+from fastprep.pipeline.normalisers import ZScore
 from fastprep.pipeline.pipeline import Pipeline
 from fastprep.pipeline.steps import CropOrPad, Deskew, MultiWindow, Resample, Step, Window
 

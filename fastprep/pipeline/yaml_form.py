@@ -73,4 +73,5 @@ def _yaml() -> Any:
     yaml: Any = YAML(typ="safe", pure=True)
     yaml.sort_base_mapping_type_on_output = False
     yaml.default_flow_style = None
+    yaml.width = 160
     return yaml
