@@ -27,9 +27,7 @@ _PART = 1 << 11
 _BLOCK = 64
 
 
-def percentile(
-    x: npt.NDArray[Any], mask: npt.NDArray[Any] | None, q: npt.NDArray[np.float64]
-) -> list[OrderStatistics]:
+def percentile(x: npt.NDArray[Any], mask: npt.NDArray[Any] | None, q: npt.NDArray[np.float64]) -> list[OrderStatistics]:
     """Of each volume of ``x`` (B, Z, Y, X) where ``mask`` of that shape is not zero, for ``q`` (Q,) in [0, 1].
 
     NaN has no place in the order and is counted apart.
@@ -165,9 +163,7 @@ def _draw(v: Any, b: int, sample: Any) -> int:
 
 
 @jit
-def _slab(
-    v: Any, start: int, stop: int, pivots: Any, gaps: Any, below: Any, equal: Any, kept: Any, filled: Any
-) -> int:
+def _slab(v: Any, start: int, stop: int, pivots: Any, gaps: Any, below: Any, equal: Any, kept: Any, filled: Any) -> int:
     room = buffers(v)
     part = np.empty(_PART, pivots.dtype)
     inside = 0

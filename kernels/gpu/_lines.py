@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -11,7 +13,7 @@ import numpy.typing as npt
 
 from fastprep.core.device_view import DeviceView
 from fastprep.kernels.gpu._launch import Launch, launch, tables
-from fastprep.kernels.gpu._types import CHANNELS, NUMBERS, RESULTS, channels, compute_type, job, read_type, written_type
+from fastprep.kernels.gpu._types import CHANNELS, channels, compute_type, job, read_type, written_type
 
 THREADS = 128
 _HALO, _HORIZON = 32, 20
@@ -24,9 +26,9 @@ IDENTITY = np.array([[1.0, 0.0, -np.inf, np.inf]])
 FREE = (1.0, 0.0, -math.inf, math.inf)
 
 
-def first_passes(kernel: str) -> tuple[str, ...]:
+def first_passes(kernel: str, read: Sequence[str]) -> tuple[str, ...]:
     """Instantiations that read volumes."""
-    return tuple(f"{kernel}<{i}, {c}, {c}>" for i in NUMBERS for c in _REALS if c == compute_type(c, i))
+    return tuple(f"{kernel}<{i}, {c}, {c}>" for i in read for c in _REALS if c == compute_type(c, i))
 
 
 def middle_passes(kernel: str) -> tuple[str, ...]:
@@ -34,9 +36,9 @@ def middle_passes(kernel: str) -> tuple[str, ...]:
     return tuple(f"{kernel}<{c}, {c}, {c}>" for c in _REALS)
 
 
-def last_passes(kernel: str) -> tuple[str, ...]:
+def last_passes(kernel: str, written: Sequence[str]) -> tuple[str, ...]:
     """Instantiations that write results."""
-    return tuple(f"{kernel}<{c}, {o}, {c}>" for o in RESULTS for c in _REALS if c == compute_type(c, o))
+    return tuple(f"{kernel}<{c}, {o}, {c}>" for o in written for c in _REALS if c == compute_type(c, o))
 
 
 class Taps(NamedTuple):
@@ -109,6 +111,19 @@ def line_pass(
     blocks = x.shape[outer[0]] * x.shape[outer[1]] * slow * lane_blocks
     name = f"{kernel}<{reads}, {written_type(out.dtype)}, {compute_type(real.name)}>"
     launch(Launch("resample", name, packed, blocks, THREADS, shared, x, out, (table,), stage))
+
+
+def copy_volumes(x: DeviceView, out: DeviceView, stage: int) -> None:
+    """``x`` (B, Z, Y, X), or several, into ``out`` of the same shape, one of them of the type computed in."""
+    if x.ndim > 4:
+        for k in range(len(x)):
+            copy_volumes(x[k], out[k], stage)
+        return
+    depth = x.shape[1]
+    alone = Taps(np.arange(depth, dtype=np.int32)[None], np.ones((1, depth)))
+    real = np.dtype(compute_type(read_type(x.dtype), written_type(out.dtype)))
+    channel = replace(out, shape=(1, *out.shape), strides=(0, *out.strides))
+    line_pass("band", x, channel, 1, alone, real, stage=stage)
 
 
 @lru_cache(maxsize=64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ THREADS = 256
 #: Voxels of a thread, by what is computed in.
 _VOXELS = {"float32": 32, "float64": 16}
 _JOB = job("PPqq3q4qiii4x")
+_IDENTITY = np.array([[1.0, 0.0, -np.inf, np.inf]])
 _RAMPS = job(f"{MOST_CHANNELS * 4}d")
 
 
@@ -37,8 +39,23 @@ def of_ramps(ramps: npt.NDArray[np.float64]) -> Callable[[slice], Functions]:
     return functions
 
 
+def copy(x: DeviceView, out: DeviceView, stage: int) -> None:
+    """``x`` into ``out`` of the same shape, which may have gaps between the indices of its first axis alone."""
+    if not out.is_contiguous:
+        for k in range(len(out)):
+            copy(x[k], out[k], stage)
+        return
+    channel = replace(out, shape=(1, *out.shape), strides=(0, *out.strides))
+    pointwise("ramp", x, channel, of_ramps(_IDENTITY), stage=stage)
+
+
 def pointwise(
-    stem: str, x: DeviceView, out: DeviceView, functions: Callable[[slice], Functions], share: int = 1
+    stem: str,
+    x: DeviceView,
+    out: DeviceView,
+    functions: Callable[[slice], Functions],
+    share: int = 1,
+    stage: int = 0,
 ) -> None:
     """``out[k] = f_k(x)`` with the kernel of that name; ``out`` (K, ...) is contiguous.
 
@@ -50,17 +67,19 @@ def pointwise(
     with merged():
         for k in range(0, len(out), MOST_CHANNELS):
             some = slice(k, k + MOST_CHANNELS)
-            _layout(stem, expression, chunk, x, out[some], functions(some))
+            _layout(stem, expression, chunk, x, out[some], functions(some), stage)
 
 
-def _layout(stem: str, expression: str, chunk: int, x: DeviceView, out: DeviceView, functions: Functions) -> None:
+def _layout(
+    stem: str, expression: str, chunk: int, x: DeviceView, out: DeviceView, functions: Functions, stage: int
+) -> None:
     x = x if x.ndim else x.with_shape((1,))
     flat = x.is_contiguous
     four = x.grouped(min(3, x.ndim))
     if not flat and four is None:
         # No single stride steps through the leading axes: one job for each index of the first.
         for i in range(x.shape[0]):
-            _layout(stem, expression, chunk, x[i], out[:, i], functions)
+            _layout(stem, expression, chunk, x[i], out[:, i], functions, stage)
         return
     size, step = x.size, out.strides[0]
     width, wide = x.dtype.itemsize, out.dtype.itemsize
@@ -70,7 +89,7 @@ def _layout(stem: str, expression: str, chunk: int, x: DeviceView, out: DeviceVi
     shape, strides = ((1,) * 3, (0,) * 4) if four is None else _four(four)
     packed = _JOB.pack(x.address, out.address, size, step, *shape, *strides, flat, aligned, len(out))
     packed += functions.packed
-    launch(Launch(stem, expression, packed, -(-size // chunk), THREADS, 0, x, out, functions.tables))
+    launch(Launch(stem, expression, packed, -(-size // chunk), THREADS, 0, x, out, functions.tables, stage))
 
 
 def _four(x: DeviceView) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -15,6 +15,9 @@ NUMBERS = (
 )
 #: Results may be masks, too.
 RESULTS = (*NUMBERS, "bool8")
+#: What scans and results are made of: kernels instantiated for pairs of types know these, the rest `_rare` copies.
+READ = ("uint8", "int16", "uint16", "int32", "float16", "bfloat16", "float32", "float64")
+WRITTEN = ("uint8", "int16", "uint16", "float16", "bfloat16", "float32", "float64")
 
 #: An exact copy moves bits, whatever they mean.
 WORDS = {1: "uint8", 2: "uint16", 4: "uint32", 8: "uint64"}
@@ -42,9 +45,9 @@ def compute_type(*names: str) -> str:
     return "float64" if any(name in _WIDE for name in names) else "float32"
 
 
-def pairs() -> list[tuple[str, str]]:
+def pairs(read: Sequence[str] = READ, written: Sequence[str] = WRITTEN) -> list[tuple[str, str]]:
     """Every type read with every type written."""
-    return [(i, o) for i in NUMBERS for o in RESULTS]
+    return [(i, o) for i in read for o in written]
 
 
 def job(form: str) -> struct.Struct:

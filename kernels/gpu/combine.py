@@ -7,6 +7,8 @@ import numpy.typing as npt
 
 from fastprep.core.device_view import DeviceView
 from fastprep.kernels.gpu._launch import Launch, launch
+from fastprep.kernels.gpu._pointwise import copy
+from fastprep.kernels.gpu._rare import common
 from fastprep.kernels.gpu._types import compute_type, job, pairs, read_type, written_type
 
 THREADS = 256
@@ -19,6 +21,11 @@ _VOXELS = {"float32": 16, "float64": 8}
 
 def combine(x: DeviceView, out: DeviceView, weights: npt.NDArray[np.float64], offset: float) -> None:
     """``x`` (K, Z, Y, X), ``out`` (Z, Y, X) contiguous, ``weights`` (K,)."""
+    with common(x, out, copy) as (given, made):
+        _combine(given, made, weights, offset)
+
+
+def _combine(x: DeviceView, out: DeviceView, weights: npt.NDArray[np.float64], offset: float) -> None:
     first, names = x[0], (read_type(x.dtype), written_type(out.dtype))
     step, width, wide = x.strides[0], x.dtype.itemsize, out.dtype.itemsize
     pack = 16 // max(width, wide)

@@ -9,7 +9,8 @@ from fastprep.core.device_view import DeviceView
 from fastprep.core.piecewise import MOST_KNOTS, segments
 from fastprep.kernels.gpu._launch import tables
 from fastprep.kernels.gpu._pointwise import THREADS as THREADS
-from fastprep.kernels.gpu._pointwise import Functions, pointwise
+from fastprep.kernels.gpu._pointwise import Functions, copy, pointwise
+from fastprep.kernels.gpu._rare import common
 from fastprep.kernels.gpu._types import compute_type, job, pairs, read_type, written_type
 
 INSTANCES = tuple(f"piecewise<{i}, {o}>" for i, o in pairs())
@@ -29,4 +30,5 @@ def piecewise(x: DeviceView, out: DeviceView, xs: npt.NDArray[np.float64], ys: n
         table = tables(x, lines[channels].tobytes())
         return Functions(_LINES.pack(*table.addresses), (table,))
 
-    pointwise("piecewise", x, out, functions, _SHARE)
+    with common(x, out, copy) as (given, made):
+        pointwise("piecewise", given, made, functions, _SHARE)

@@ -8,9 +8,10 @@ import numpy.typing as npt
 from fastprep.core.device_view import DeviceView
 from fastprep.kernels.gpu._pointwise import THREADS as THREADS
 from fastprep.kernels.gpu._pointwise import of_ramps, pointwise
-from fastprep.kernels.gpu._types import pairs
+from fastprep.kernels.gpu._types import NUMBERS, RESULTS, pairs
 
-INSTANCES = tuple(f"ramp<{i}, {o}>" for i, o in pairs())
+#: Of every type: it is what copies for others.
+INSTANCES = tuple(f"ramp<{i}, {o}>" for i, o in pairs(NUMBERS, RESULTS))
 
 
 def ramp(x: DeviceView, out: DeviceView, ramps: npt.NDArray[np.float64]) -> None:

@@ -12,12 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from fastprep.core.device_view import DeviceView
-from fastprep.kernels.gpu._launch import Launch, launch, merged, scratch, tables
-from fastprep.kernels.gpu._lines import FREE, Taps, first_passes, last_passes, line_pass, middle_passes
+from fastprep.kernels.gpu._launch import Launch, launch, scratch, tables
+from fastprep.kernels.gpu._lines import FREE, Taps, copy_volumes, first_passes, last_passes, line_pass, middle_passes
+from fastprep.kernels.gpu._rare import common, settled
 from fastprep.kernels.gpu._types import (
     CHANNELS,
     MOST_CHANNELS,
+    NUMBERS,
+    READ,
     RESULTS,
+    WRITTEN,
     channels,
     compute_type,
     job,
@@ -34,12 +38,13 @@ _ROWS, _PLANES = 8, 16
 THREADS = 32 * _ROWS
 INSTANCES = (
     *(f"gather<{i}, {o}, {taps}>" for i, o in pairs() for taps in (1, 2)),
-    *(f"frame<{o}>" for o in RESULTS),
-    *first_passes("columns"),
+    *(f"frame<{o}>" for o in WRITTEN),
+    *first_passes("columns", READ),
     *middle_passes("rows"),
-    *last_passes("columns"),
-    *first_passes("band"),
-    *last_passes("band"),
+    *last_passes("columns", WRITTEN),
+    # Bands copy, too.
+    *first_passes("band", NUMBERS),
+    *last_passes("band", RESULTS),
 )
 _JOB = job(f"PP3P3P4q3q4i6i3i4x4d{CHANNELS}")
 
@@ -62,16 +67,17 @@ def resample(
     """
     counts = {len(table) for table in index}
     box = [(int(a), int(b)) for a, b in inside]
-    with merged():
+    outside = settled(outside, out.dtype)
+    with common(x, out, copy_volumes) as (given, made):
         if not prefilter and counts in ({1}, {2}):
             for k in _groups(post):
-                _gather(len(index[0]), x, out[k], index, weight, box, pre, post[k], outside[k])
+                _gather(len(index[0]), given, made[k], index, weight, box, pre, post[k], outside[k])
             return
         if any(pair != (0, n) for pair, n in zip(box, out.shape[2:], strict=True)):
             for k in _groups(post):
-                _gather(0, x, out[k], index, weight, box, pre, post[k], outside[k])
+                _gather(0, given, made[k], index, weight, box, pre, post[k], outside[k])
         if all(a < b for a, b in box):
-            _passes(x, out, index, weight, box, prefilter, pre, post)
+            _passes(given, made, index, weight, box, prefilter, pre, post)
 
 
 def _groups(post: npt.NDArray[np.float64]) -> list[slice]:

@@ -7,7 +7,8 @@ import numpy.typing as npt
 
 from fastprep.core.device_view import DeviceView
 from fastprep.kernels.gpu._pointwise import THREADS as THREADS
-from fastprep.kernels.gpu._pointwise import of_ramps, pointwise
+from fastprep.kernels.gpu._pointwise import copy, of_ramps, pointwise
+from fastprep.kernels.gpu._rare import common
 from fastprep.kernels.gpu._types import pairs
 
 INSTANCES = tuple(f"sigmoid<{i}, {o}>" for i, o in pairs())
@@ -15,4 +16,5 @@ INSTANCES = tuple(f"sigmoid<{i}, {o}>" for i, o in pairs())
 
 def sigmoid(x: DeviceView, out: DeviceView, ramps: npt.NDArray[np.float64]) -> None:
     """``x`` (...), ``out`` (K, ...), ``ramps`` (K, 4) as (a, b, lo, hi)."""
-    pointwise("sigmoid", x, out, of_ramps(ramps))
+    with common(x, out, copy) as (given, made):
+        pointwise("sigmoid", given, made, of_ramps(ramps))

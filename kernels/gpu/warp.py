@@ -9,13 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from fastprep.core.device_view import DeviceView
-from fastprep.kernels.gpu._launch import Launch, launch, merged, scratch
-from fastprep.kernels.gpu._lines import Taps, line_pass
+from fastprep.kernels.gpu._launch import Launch, launch, scratch
+from fastprep.kernels.gpu._lines import Taps, copy_volumes, line_pass
+from fastprep.kernels.gpu._rare import common, settled
 from fastprep.kernels.gpu._types import (
     CHANNELS,
     MOST_CHANNELS,
-    RESULTS,
     WORDS,
+    WRITTEN,
     bits,
     channels,
     compute_type,
@@ -30,7 +31,7 @@ _BOX = (8, 4, 32)
 THREADS = 256
 INSTANCES = (
     *(f"warp<{i}, {o}, {order}>" for i, o in pairs() for order in (0, 1)),
-    *(f"warp<{c}, {o}, 3>" for o in RESULTS for c in ("float32", "float64") if c == compute_type(c, o)),
+    *(f"warp<{c}, {o}, 3>" for o in WRITTEN for c in ("float32", "float64") if c == compute_type(c, o)),
     *(f"copy_nearest<{word}>" for word in WORDS.values()),
 )
 _JOB = job(f"PP4q3q3i4i3i12d4dQ{CHANNELS}")
@@ -53,19 +54,20 @@ def warp(
     mirrors; elsewhere ``out[k]`` is ``outside[k]``. Order 0 without Ramps copies values exactly.
     """
     plain = len(post) == 1 and all(tuple(ramp) == _IDENTITY for ramp in (pre, post[0]))
-    with merged():
-        if order == 0 and plain and x.dtype == out.dtype:
-            name = f"copy_nearest<{WORDS[out.dtype.itemsize]}>"
-            _launch(name, x, out, matrix, pre, post, outside, bits(outside[0], out.dtype))
-            return
-        writes = written_type(out.dtype)
-        reads = read_type(x.dtype)
+    if order == 0 and plain and x.dtype == out.dtype:
+        name = f"copy_nearest<{WORDS[out.dtype.itemsize]}>"
+        _launch(name, x, out, matrix, pre, post, outside, bits(outside[0], out.dtype))
+        return
+    outside = settled(outside, out.dtype)
+    with common(x, out, copy_volumes) as (given, made):
+        writes = written_type(made.dtype)
+        reads = read_type(given.dtype)
         if order == 3:
             reads = compute_type(reads, writes)
-            x, pre = _coefficients(x, reads, pre), np.array(_IDENTITY)
+            given, pre = _coefficients(given, reads, pre), np.array(_IDENTITY)
         for k in range(0, len(post), MOST_CHANNELS):
             some = slice(k, k + MOST_CHANNELS)
-            _launch(f"warp<{reads}, {writes}, {order}>", x, out[some], matrix, pre, post[some], outside[some], 0)
+            _launch(f"warp<{reads}, {writes}, {order}>", given, made[some], matrix, pre, post[some], outside[some], 0)
 
 
 def _launch(
