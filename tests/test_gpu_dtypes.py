@@ -59,6 +59,26 @@ def test_bits_are_those_of_the_cpu(gpu, dtype, to, call):
     np.testing.assert_array_equal(to_numpy(run(gpu(x))), run(x))
 
 
+@pytest.mark.parametrize(
+    ("dtype", "to", "launches"),
+    [("int16", "float32", 1), ("int64", "float32", 2), ("float32", "int64", 2), ("int8", "bool", 3)],
+)
+@pytest.mark.parametrize("call", ["linear", "oblique"])
+def test_rare_types_are_copied_and_common_ones_are_not(driver, call, dtype, to, launches):
+    calls(to)[call](emulated.put(values((5, 6, 7), dtype)))
+    assert driver.count("launch") == launches
+    assert len({stream for kind, (_, _, stream) in driver.log if kind == "launch"}) == 1
+
+
+@pytest.mark.parametrize(("to", "fill"), [("int8", 126.5 + 1e-9), ("int8", 300.0), ("bool", 1e-60), ("bool", 0.0)])
+def test_fills_of_rare_types_are_rounded_once(gpu, to, fill):
+    x, away = values((5, 6, 7), "int16"), np.eye(4)
+    away[:3, 3] = 3.2, 0.1, 0.4
+    for matrix in (away, away @ TURNED):
+        there = fp.warp(gpu(x), matrix, (4, 5, 6), fill=fill, dtype=to)
+        np.testing.assert_array_equal(to_numpy(there), fp.warp(x, matrix, (4, 5, 6), fill=fill, dtype=to))
+
+
 def test_every_half_and_what_lies_between(gpu):
     halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
     np.testing.assert_array_equal(to_numpy(fp.rescale(gpu(halves), 1, 0, dtype="float32")), halves.astype(np.float32))

@@ -16,6 +16,8 @@ class OrderStatistics:
     nan: int
     lower: npt.NDArray[np.float64]
     upper: npt.NDArray[np.float64]
+    #: Whether any value is infinite.
+    infinite: bool = False
 
     def quantiles(self, q: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """``(Q,)`` quantiles by the line between the neighbours: the bits of `numpy.quantile` of float64 values."""
@@ -45,4 +47,5 @@ def of_counts(
         return OrderStatistics(0, nan, empty, empty)
     ends = np.cumsum(totals)
     lower, upper = (values[np.searchsorted(ends, r.astype(np.uint64), "right")] for r in ranks(count, q))
-    return OrderStatistics(count, nan, lower, upper)
+    held = values[totals > 0]
+    return OrderStatistics(count, nan, lower, upper, bool(np.isinf(held[[0, -1]]).any()))

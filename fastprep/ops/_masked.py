@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -94,7 +94,7 @@ def order_of(view: Any, mask: Any, q: npt.NDArray[np.float64]) -> OrderStatistic
     return found[0]
 
 
-def quantiles_of(view: Any, mask: Any, q: Sequence[float]) -> npt.NDArray[np.float64]:
+def quantiles_of(view: Any, mask: Any, q: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """``(Q,)`` quantiles of one volume, in float64, for ``q`` in [0, 1].
 
     Raises
@@ -104,13 +104,12 @@ def quantiles_of(view: Any, mask: Any, q: Sequence[float]) -> npt.NDArray[np.flo
     ArgumentError
         No voxel inside the mask.
     """
-    # The extremes tell whether anything is infinite.
-    wanted = np.array([0.0, *q, 1.0])
+    wanted = np.array(q, np.float64)
     found = order_of(view, mask, wanted)
-    if found.nan or not np.isfinite([found.lower[0], found.upper[-1]]).all():
+    if found.nan or found.infinite:
         _check_finite(moments_of(view, mask).nonfinite, found.count, mask)
     _check_finite(0, found.count, mask)
-    return found.quantiles(wanted)[1:-1]
+    return found.quantiles(wanted)
 
 
 def distribution_of(view: Any, mask: Any, bins: int) -> Distribution:
@@ -133,7 +132,7 @@ def distribution_of(view: Any, mask: Any, bins: int) -> Distribution:
         first, last = int(there[0]), int(there[-1])
         lowest = int(np.iinfo(view.dtype).min) if view.dtype.kind == "i" else 0
         _check_spread(float(first + lowest), float(last + lowest), mask)
-        return Distribution(float(first + lowest), 1.0, counts[first : last + 1])
+        return Distribution(float(first + lowest), 1.0, counts[first : last + 1], is_exact=True)
     found = spread_of(view, mask)
     counts = histogram_of(view, mask, found, bins)
     width = found.high / bins - found.low / bins

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from fastprep.core.density import Mode, modes, share_below, silverman
+from fastprep.core.distribution import Distribution
 from fastprep.core.errors import ArgumentError
-from fastprep.ops._masked import distribution_of
 from fastprep.ops._normalized import check_positive
 
 #: Bins of types with too many values for one each. Floats that came from integers do not fall on the bins' centres: of
@@ -33,7 +33,7 @@ def check_modality(modality: str) -> None:
         raise ArgumentError(msg)
 
 
-def tissue_mode(view: Any, mask: Any, modality: str, bandwidth: float | None) -> Found:
+def tissue_mode(d: Distribution, modality: str, bandwidth: float | None) -> Found:
     """The mode of white matter among the values of one volume inside the mask.
 
     Raises
@@ -43,7 +43,6 @@ def tissue_mode(view: Any, mask: Any, modality: str, bandwidth: float | None) ->
         where background and what is cut off pile up.
     """
     check_modality(modality)
-    d = distribution_of(view, mask, BINS)
     low, high = d.low, d.low + (d.counts.size - 1) * d.width
     if bandwidth is None:
         h = silverman(d)

@@ -8,7 +8,8 @@ from typing import Any
 from fastprep.core.density import Mode
 from fastprep.core.errors import ArgumentError
 from fastprep.core.ramp import Ramp
-from fastprep.ops._modes import tissue_mode
+from fastprep.ops._masked import distribution_of
+from fastprep.ops._modes import BINS, tissue_mode
 from fastprep.ops._normalized import check_positive, volume_of
 
 
@@ -95,7 +96,7 @@ def kde_normalize(
 
 def kde_normalize_of(view: Any, mask: Any, modality: str, bandwidth: float | None) -> Peak:
     """`kde_normalize` of views."""
-    found = tissue_mode(view, mask, modality, bandwidth)
+    found = tissue_mode(distribution_of(view, mask, BINS), modality, bandwidth)
     if found.mode <= 0:
         msg = f"x: its mode is {found.mode:g}, expected one above 0; give the image before it was standardised"
         raise ArgumentError(msg)

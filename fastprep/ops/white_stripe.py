@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from fastprep.core.density import Mode
 from fastprep.core.errors import ArgumentError
 from fastprep.core.ramp import Ramp
-from fastprep.ops._masked import moments_of, quantiles_of
-from fastprep.ops._modes import tissue_mode
+from fastprep.ops._masked import distribution_of, moments_of, quantiles_of
+from fastprep.ops._modes import BINS, tissue_mode
 from fastprep.ops._normalized import Volume, volume_of
 
 
@@ -128,10 +130,12 @@ def check_width(width: tuple[float, float]) -> None:
 def white_stripe_of(view: Any, mask: Any, modality: str, width: tuple[float, float], bandwidth: float | None) -> Stripe:
     """`white_stripe` of views."""
     check_width(width)
-    found = tissue_mode(view, mask, modality, bandwidth)
-    shares = max(found.below - width[0], 0.0), min(found.below + width[1], 1.0)
-    low, high = map(float, quantiles_of(view, mask, shares))
-    inner = moments_of(view, mask, (low, high))
+    d = distribution_of(view, mask, BINS)
+    found = tissue_mode(d, modality, bandwidth)
+    shares = np.array([max(found.below - width[0], 0.0), min(found.below + width[1], 1.0)])
+    # Counts of the values themselves tell all that another look at the voxels would.
+    low, high = map(float, d.quantiles(shares) if d.is_exact else quantiles_of(view, mask, shares))
+    inner = d.moments((low, high)) if d.is_exact else moments_of(view, mask, (low, high))
     if inner.count < 2 or inner.low == inner.high:
         msg = f"width={width}: the stripe between {low:g} and {high:g} holds fewer than 2 values, expected a wider one"
         raise ArgumentError(msg)

@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from fastprep.core.threads import run_slabs
 from fastprep.kernels.cpu._chunks import buffers, chunk, voxels
-from fastprep.kernels.cpu._numba import jit
+from fastprep.kernels.cpu._numba import jit, load_eight
 
 #: Chunks after which counts of 32 bits might be full.
-_MOST = 1 << 17
+MOST_CHUNKS = 1 << 17
 
 
 def counts(x: npt.NDArray[Any], mask: npt.NDArray[Any] | None) -> npt.NDArray[np.uint64]:
@@ -35,10 +35,10 @@ def count_patterns(x: npt.NDArray[Any], mask: npt.NDArray[Any] | None) -> npt.ND
         found: list[npt.NDArray[np.uint32]] = []
 
         def slab(start: int, stop: int) -> None:
-            for first in range(start, stop, _MOST):
+            for first in range(start, stop, MOST_CHUNKS):
                 # Several tables, so that a run of one value does not wait for itself.
                 tables = np.zeros((4, bins), np.uint32)
-                _slab(v, b * v.chunks + first, b * v.chunks + min(first + _MOST, stop), tables)
+                _slab(v, b * v.chunks + first, b * v.chunks + min(first + MOST_CHUNKS, stop), tables)
                 found.append(tables)
 
         run_slabs(slab, v.chunks)
@@ -60,9 +60,12 @@ def _slab(v: Any, start: int, stop: int, tables: Any) -> None:
 
 @jit
 def _count_inside(values: Any, marks: Any, a: Any, b: Any) -> None:
-    for i in range(0, values.size, 2):
-        a[values[i]] += np.uint32(marks[i] != 0)
-        b[values[i + 1]] += np.uint32(marks[i + 1] != 0)
+    for at in range(0, values.size, 8):
+        if load_eight(marks, at) == 0:
+            continue
+        for i in range(at, at + 8, 2):
+            a[values[i]] += np.uint32(marks[i] != 0)
+            b[values[i + 1]] += np.uint32(marks[i + 1] != 0)
 
 
 @jit

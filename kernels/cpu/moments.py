@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from fastprep.core.moments import Moments
 from fastprep.kernels.cpu._chunks import buffers, chunk, over_chunks, voxels
-from fastprep.kernels.cpu._lanes import summarise
+from fastprep.kernels.cpu._lanes import summarise, summarise_all
 from fastprep.kernels.cpu._numba import jit
 
 
@@ -27,8 +27,8 @@ def moments(x: npt.NDArray[Any], mask: npt.NDArray[Any] | None, between: tuple[f
     exact = v.x.dtype.kind in "iu" and v.x.itemsize <= 2
     rows: Any = np.zeros((len(x), v.chunks, 6), np.int64 if exact else np.float64)
     low, high = _limits(v.x.dtype, between)
-    slab = _exact if exact else _slab
     narrowed = between is not None
+    slab = _exact if exact else _floats if v.x.dtype.kind == "f" and not narrowed else _slab
     over_chunks(lambda start, stop: slab(v, low, high, narrowed, start, stop, rows.reshape(-1, 6)), len(x), v)
     return [(Moments.of_integers if exact else Moments.of_chunks)(r) for r in rows]
 
@@ -65,23 +65,64 @@ def _exact(v: Any, low: Any, high: Any, narrowed: bool, start: int, stop: int, r
 
 
 @jit
+def _floats(v: Any, low: Any, high: Any, narrowed: bool, start: int, stop: int, rows: Any) -> None:
+    room = buffers(v)
+    for c in range(start, stop):
+        values, marks = chunk(v, c, room)
+        there = _count(marks)
+        # As a rule all are finite, and that is known afterwards.
+        if there > 0 and not _all_finite(values, marks, there, rows[c]):
+            _some_finite(values, marks, low, high, narrowed, rows[c])
+
+
+@jit
 def _slab(v: Any, low: Any, high: Any, narrowed: bool, start: int, stop: int, rows: Any) -> None:
     room = buffers(v)
     for c in range(start, stop):
         values, marks = chunk(v, c, room)
-        center = _some(values, marks, low, high)
-        count, one, two, least, most, inside = summarise(values, marks, low, high, center)
+        _some_finite(values, marks, low, high, narrowed, rows[c])
+
+
+@jit
+def _some_finite(values: Any, marks: Any, low: Any, high: Any, narrowed: bool, row: Any) -> None:
+    center = _some(values, marks, low, high)
+    count, one, two, least, most, inside = summarise(values, marks, low, high, center)
+    m2 = two - one * one / count
+    if one * one > 64.0 * count * m2:
+        # The center was far off: what is left of the squares would be their rounding.
+        center += one / count
+        _, one, two, _, _, _ = summarise(values, marks, low, high, center)
         m2 = two - one * one / count
-        if one * one > 64.0 * count * m2:
-            # The center was far off: what is left of the squares would be their rounding.
-            center += one / count
-            _, one, two, _, _, _ = summarise(values, marks, low, high, center)
-            m2 = two - one * one / count
-        if narrowed:
-            inside = count + _odd(values, marks)
-        row = rows[c]
-        row[0], row[1], row[2] = count, center * count + one, max(m2, 0.0)
-        row[3], row[4], row[5] = least, most, inside - count
+    if narrowed:
+        inside = count + _odd(values, marks)
+    row[0], row[1], row[2] = count, center * count + one, max(m2, 0.0)
+    row[3], row[4], row[5] = least, most, inside - count
+
+
+@jit
+def _count(marks: Any) -> int:
+    """How many marks are not zero."""
+    count = np.int32(0)
+    for i in range(marks.size):
+        count = np.int32(count + np.int32(marks[i] != 0))
+    return count
+
+
+@jit
+def _all_finite(values: Any, marks: Any, count: int, row: Any) -> bool:
+    """The row of a chunk whose values with a mark are all finite and lie near one of them; false if not so."""
+    at = 0
+    while marks[at] == 0:
+        at += 1
+    center = values[at]
+    one, two, least, most = summarise_all(values, marks, center)
+    m2 = two - one * one / count
+    # Not of NaN either.
+    if not (two < np.inf and one * one <= 64.0 * count * m2):
+        return False
+    row[0], row[1], row[2] = count, np.float64(center) * count + one, max(m2, 0.0)
+    row[3], row[4], row[5] = least, most, 0
+    return True
 
 
 @jit

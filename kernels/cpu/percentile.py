@@ -2,7 +2,8 @@
 
 Of bool, float16 and integers of 8 and 16 bits from how often each bit pattern occurs. Of others a small sample brackets
 each quantile, and one read counts what is below and at the ends of the brackets and keeps what is within; where a
-bracket turns out to miss its quantile, another read takes the values between its neighbours.
+bracket turns out to miss its quantile, another read takes the values between its neighbours. Many quantiles are found
+in two reads instead: how many values lie in each of equal buckets, and then those of the buckets that hold one.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import numpy.typing as npt
 from fastprep.core.order_statistics import OrderStatistics, of_counts, ranks
 from fastprep.core.threads import run_slabs
 from fastprep.kernels.cpu._chunks import CHUNK, Voxels, buffers, chunk, voxels
-from fastprep.kernels.cpu._numba import jit
-from fastprep.kernels.cpu.counts import count_patterns
+from fastprep.kernels.cpu._numba import jit, load_eight
+from fastprep.kernels.cpu.counts import MOST_CHUNKS, count_patterns
 
 #: Voxels looked at to place the brackets, and standard errors from a quantile to the ends of its own.
 _SAMPLE = 1 << 16
@@ -25,6 +26,12 @@ _ERRORS = 4
 #: Values worked on at a time, in the first-level cache; those of a block are looked through where one is wanted.
 _PART = 1 << 11
 _BLOCK = 64
+#: Quantiles that are many, and the buckets they are looked for in.
+_MANY = 5
+_BUCKETS = 1 << 12
+#: Marks read at a time, and eight that are all 1.
+_MARKS = 8
+_ALL = np.uint64(0x0101010101010101)
 
 
 def percentile(x: npt.NDArray[Any], mask: npt.NDArray[Any] | None, q: npt.NDArray[np.float64]) -> list[OrderStatistics]:
@@ -36,7 +43,7 @@ def percentile(x: npt.NDArray[Any], mask: npt.NDArray[Any] | None, q: npt.NDArra
     if x.itemsize <= 2:
         return _of_patterns(x, mask, q)
     v = voxels(x, mask)
-    return [_select(v, b, q) for b in range(len(x))]
+    return [(_select_many if q.size >= _MANY else _select)(v, b, q) for b in range(len(x))]
 
 
 def _of_patterns(
@@ -77,8 +84,7 @@ class _Counted(NamedTuple):
 
 
 def _select(v: Voxels, b: int, q: npt.NDArray[np.float64]) -> OrderStatistics:
-    real = v.x.dtype if v.x.dtype == np.float32 else np.dtype(np.float64)
-    pivots, wanted, share = _brackets(v, b, q, real)
+    pivots, wanted, share = _brackets(q, _sample(v, b, _SAMPLE))
     found = _read(v, b, pivots, wanted, share)
     n = int(found.below[-1] + found.equal[-1])
     nan = found.inside - n
@@ -95,16 +101,68 @@ def _select(v: Voxels, b: int, q: npt.NDArray[np.float64]) -> OrderStatistics:
         again = zip(places, missed, values, strict=True)
         values = [found.pick(pivots, int(rank)) if miss else value for rank, miss, value in again]
     lower, upper = np.array(values, np.float64).reshape(2, -1)
-    return OrderStatistics(n, nan, lower, upper)
+    return OrderStatistics(n, nan, lower, upper, bool(found.equal[0] or found.equal[-1]))
+
+
+def _select_many(v: Voxels, b: int, q: npt.NDArray[np.float64]) -> OrderStatistics:
+    sample = _sample(v, b, _BUCKETS)
+    some = sample[np.isfinite(sample)]
+    low, span = (some[0], some[-1] - some[0]) if some.size else (some.dtype.type(0), some.dtype.type(0))
+    with np.errstate(over="ignore", divide="ignore"):
+        scale = some.dtype.type(_BUCKETS) / span
+    if not 0 < scale < np.inf:
+        return _select(v, b, q)
+    top = some.dtype.type(_BUCKETS - 1)
+    tallies: list[Any] = []
+
+    def tally(start: int, stop: int) -> None:
+        part = np.empty(_PART, some.dtype)
+        for first in range(b * v.chunks + start, b * v.chunks + stop, MOST_CHUNKS):
+            counts, odd = np.zeros((2, _BUCKETS), np.uint32), np.zeros(2, np.int64)
+            last = min(first + MOST_CHUNKS, b * v.chunks + stop)
+            _tally(v, first, last, low, scale, top, part, counts[0], counts[1], odd)
+            tallies.append((counts.sum(axis=0, dtype=np.int64), odd))
+
+    run_slabs(tally, v.chunks)
+    counts, (nan, infinite) = (np.sum(parts, axis=0) for parts in zip(*tallies, strict=True))
+    ends = np.cumsum(counts)
+    n = int(ends[-1])
+    if n == 0:
+        return OrderStatistics(0, int(nan), np.full(q.shape, np.nan), np.full(q.shape, np.nan))
+    places = np.concatenate(ranks(n, q))
+    at = np.searchsorted(ends, places, "right")
+    wanted, which = np.unique(at, return_inverse=True)
+    slots = np.full(_BUCKETS, -1, np.int16)
+    slots[wanted] = np.arange(wanted.size)
+    gathered: list[list[npt.NDArray[Any]]] = []
+
+    def gather(start: int, stop: int) -> None:
+        room = np.minimum(counts[wanted], (stop - start) * CHUNK)
+        first = np.concatenate([[0], np.cumsum(room)])
+        kept, filled = np.empty(first[-1], some.dtype), first[:-1].copy()
+        part = np.empty(_PART, some.dtype)
+        _gather(v, b * v.chunks + start, b * v.chunks + stop, low, scale, top, part, slots, kept, filled)
+        gathered.append([kept[a:z] for a, z in zip(first, filled, strict=False)])
+
+    run_slabs(gather, v.chunks)
+    buckets = [np.sort(np.concatenate(parts)) for parts in zip(*gathered, strict=True)]
+    within = places - (ends - counts)[at]
+    values = np.array([buckets[k][i] for k, i in zip(which, within, strict=True)], np.float64) + 0.0
+    lower, upper = values.reshape(2, -1)
+    return OrderStatistics(n, int(nan), lower, upper, bool(infinite))
+
+
+def _sample(v: Voxels, b: int, size: int) -> npt.NDArray[Any]:
+    """Some of the values inside, in order."""
+    sample = np.empty(size, v.x.dtype if v.x.dtype == np.float32 else np.float64)
+    return np.sort(sample[: _draw(v, b, sample)])
 
 
 def _brackets(
-    v: Voxels, b: int, q: npt.NDArray[np.float64], real: np.dtype[Any]
+    q: npt.NDArray[np.float64], sample: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_], float]:
     """Pivots in order from -inf to inf, which gaps between them hold quantiles, and about what share one holds."""
-    sample = np.empty(_SAMPLE, real)
-    sample = np.sort(sample[: _draw(v, b, sample)])
-    s = sample.size
+    real, s = sample.dtype, sample.size
     at = (s - 1) * q
     reach = _ERRORS * np.sqrt(s * q * (1 - q)) + 2 * _ERRORS
     ends = [real.type(-np.inf), real.type(np.inf)]
@@ -170,8 +228,13 @@ def _slab(v: Any, start: int, stop: int, pivots: Any, gaps: Any, below: Any, equ
     for c in range(start, stop):
         values, marks = chunk(v, c, room)
         for at in range(0, values.size, _PART):
-            some = part[: min(_PART, values.size - at)]
-            inside += _take(values[at : at + some.size], marks[at : at + some.size], some)
+            n = min(_PART, values.size - at)
+            if v.masked or (c + 1) % v.chunks == 0:
+                n = _take(values[at : at + n], marks[at : at + n], part)
+            else:
+                _copy(values[at : at + n], part)
+            some = part[:n]
+            inside += n
             for j in range(pivots.size):
                 less, same = _count(some, pivots[j])
                 below[j] += less
@@ -182,14 +245,27 @@ def _slab(v: Any, start: int, stop: int, pivots: Any, gaps: Any, below: Any, equ
 
 
 @jit
-def _take(values: Any, marks: Any, part: Any) -> Any:
-    """Values in the type they are compared in, NaN where outside; how many are inside."""
-    n = np.int32(0)
-    nan = part.dtype.type(np.nan)
+def _copy(values: Any, part: Any) -> None:
     for i in range(values.size):
-        there = marks[i] != 0
-        part[i] = values[i] if there else nan
-        n = np.int32(n + np.int32(there))
+        part[i] = values[i]
+
+
+@jit
+def _take(values: Any, marks: Any, part: Any) -> int:
+    """The values inside, in the type they are compared in; how many."""
+    n = 0
+    for at in range(0, values.size, _MARKS):
+        word = load_eight(marks, at)
+        if word == 0:
+            continue
+        if word == _ALL:
+            for i in range(_MARKS):
+                part[n + i] = values[at + i]
+            n += _MARKS
+            continue
+        for i in range(at, at + _MARKS):
+            part[n] = values[i]
+            n += marks[i] != 0
     return n
 
 
@@ -219,3 +295,74 @@ def _keep(part: Any, low: Any, high: Any, kept: Any, filled: int) -> int:
                     kept[filled] = block[i]
                 filled += 1
     return filled
+
+
+@jit
+def _find_buckets(part: Any, low: Any, scale: Any, top: Any, where: Any) -> None:
+    """The bucket of each value: a larger value's is never lower, however this is rounded."""
+    for i in range(part.size):
+        at = (part[i] - low) * scale
+        at = at if at > 0 else low - low
+        where[i] = np.int32(at if at < top else top)
+
+
+@jit
+def _tally(v: Any, start: int, stop: int, low: Any, scale: Any, top: Any, part: Any, a: Any, b: Any, odd: Any) -> None:
+    """Values inside by bucket, in two tables so that runs of one value do not wait; how many are NaN, and infinite."""
+    room = buffers(v)
+    where = np.empty(_PART, np.int32)
+    one = np.uint32(1)
+    for c in range(start, stop):
+        values, marks = chunk(v, c, room)
+        for at in range(0, values.size, _PART):
+            n = min(_PART, values.size - at)
+            n = _take(values[at : at + n], marks[at : at + n], part)
+            n = _finite(part, n, a, odd)
+            _find_buckets(part[:n], low, scale, top, where)
+            for i in range(0, n - 1, 2):
+                a[where[i]] += one
+                b[where[i + 1]] += one
+            if n % 2:
+                a[where[n - 1]] += one
+
+
+@jit
+def _finite(part: Any, n: int, a: Any, odd: Any) -> int:
+    """The finite values of a part in front, as a rule all; infinite ones are in the outermost buckets."""
+    count = np.int32(0)
+    for i in range(n):
+        count = np.int32(count + np.int32(not abs(part[i]) < np.inf))
+    if count == 0:
+        return n
+    kept = 0
+    for i in range(n):
+        value = part[i]
+        if value != value:
+            odd[0] += 1
+        elif abs(value) < np.inf:
+            part[kept] = value
+            kept += 1
+        else:
+            odd[1] += 1
+            a[a.size - 1 if value > 0 else 0] += 1
+    return kept
+
+
+@jit
+def _gather(
+    v: Any, start: int, stop: int, low: Any, scale: Any, top: Any, part: Any, slots: Any, kept: Any, filled: Any
+) -> None:
+    """The values inside that are in buckets with a slot, each to its own place."""
+    room = buffers(v)
+    where = np.empty(_PART, np.int32)
+    for c in range(start, stop):
+        values, marks = chunk(v, c, room)
+        for at in range(0, values.size, _PART):
+            n = min(_PART, values.size - at)
+            n = _take(values[at : at + n], marks[at : at + n], part)
+            _find_buckets(part[:n], low, scale, top, where)
+            for i in range(n):
+                slot = slots[where[i]]
+                if slot >= 0 and part[i] == part[i]:
+                    kept[filled[slot]] = part[i]
+                    filled[slot] += 1

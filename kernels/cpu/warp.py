@@ -99,7 +99,8 @@ def _along(start: float, step: float, x: int) -> Any:
     return fma(float(x), step, start)
 
 
-@inline
+# Not inline: it takes seconds to compile, and every kernel here would do so three to six times.
+@jit
 def _clear(start: float, step: float, low: float, high: float, x0: int, x1: int) -> tuple[int, int]:
     """The part of ``x0 <= x < x1`` where ``low <= start + x * step < high``."""
     if x0 >= x1:

@@ -41,8 +41,9 @@ def common(x: DeviceView, out: DeviceView, copy: Copy) -> Iterator[tuple[DeviceV
 
 def settled(outside: npt.NDArray[np.float64], dtype: DType) -> npt.NDArray[np.float64]:
     """Fills as a narrow result holds them: a copy in float32 on the way would round them twice."""
+    held = outside
     if dtype.kind == "b":
-        return (outside != 0).astype(np.float64)
-    if dtype.name == "int8":
-        return np.rint(np.clip(outside, -128, 127))
-    return outside
+        held = (outside != 0).astype(np.float64)
+    elif dtype.name == "int8":
+        held = np.rint(np.clip(outside, -128, 127))
+    return held

@@ -35,21 +35,23 @@ def percentile(x: DeviceView, mask: DeviceView | None, q: npt.NDArray[np.float64
 
     NaN has no place in the order and is counted apart.
     """
+    # The extremes tell whether any value is infinite.
+    size, q = len(q), np.append(q, (0.0, 1.0))
     order = np.argsort(q, kind="stable")
     parts = [order[at : at + _MOST // 2] for at in range(0, max(len(q), 1), _MOST // 2)]
     # All are queued before the first is waited for.
     queued = [_queue(x, mask, q[part]) for part in parts]
     read = [driver().read(founds).reshape(len(x), _FOUND) for founds in queued]
-    return [_statistics([founds[b] for founds in read], parts, len(q)) for b in range(len(x))]
+    return [_statistics([founds[b] for founds in read], parts, size) for b in range(len(x))]
 
 
 def _statistics(founds: list[npt.NDArray[np.int64]], parts: list[npt.NDArray[np.int64]], size: int) -> OrderStatistics:
     count, nan = (int(n) for n in founds[0][:2])
-    both = np.full((2, size), np.nan)
+    both = np.full((2, size + 2), np.nan)
     for found, part in zip(founds, parts, strict=True):
         if count:
             both[:, part] = found[_VALUES:].view(np.float64)[: 2 * len(part)].reshape(-1, 2).T
-    return OrderStatistics(count, nan, *both)
+    return OrderStatistics(count, nan, *both[:, :size], bool(np.isinf(both[0, size:]).any()))
 
 
 def _queue(x: DeviceView, mask: DeviceView | None, q: npt.NDArray[np.float64]) -> DeviceView:

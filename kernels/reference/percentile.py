@@ -25,4 +25,4 @@ def _percentile(x: npt.NDArray[Any], mask: npt.NDArray[Any] | None, q: npt.NDArr
     if not values.size:
         return OrderStatistics(0, nan, np.full(q.shape, np.nan), np.full(q.shape, np.nan))
     below, above = ranks(values.size, q)
-    return OrderStatistics(values.size, nan, values[below], values[above])
+    return OrderStatistics(values.size, nan, values[below], values[above], bool(np.isinf(values).any()))
