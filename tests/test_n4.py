@@ -136,7 +136,7 @@ def test_voxels_are_those_that_itk_keeps(n, factor):
 SCANS = [
     ("t1_head", 4, (6, 6, 4, 4), 0.0, "exact"),
     ("t1_head", 4, (50, 50, 50, 50), 1e-3, "itk"),
-    ("t1_head", 1, (1, 1), 0.0, "exact"),
+    ("t1_head", 1, (1,), 0.0, "exact"),
     ("stroke/T1", 3, (6, 6, 6, 6), 0.0, "exact"),
     ("stroke/T2", 4, (50, 50, 50, 50), 1e-3, "itk"),
     ("stroke/FLAIR", 2, (2, 2, 2), 0.0, "exact"),

@@ -81,7 +81,7 @@ def _take(values: Any, marks: Any, low: float, high: float, inside: Any) -> int:
         for i in range(at, at + 8):
             value = np.float64(values[i])
             inside[n] = value
-            n += marks[i] != 0 and low <= value <= high
+            n += int(marks[i] != 0 and low <= value <= high)
     return n
 
 

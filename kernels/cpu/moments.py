@@ -100,7 +100,7 @@ def _some_finite(values: Any, marks: Any, low: Any, high: Any, narrowed: bool, r
 
 
 @jit
-def _count(marks: Any) -> int:
+def _count(marks: Any) -> Any:
     """How many marks are not zero."""
     count = np.int32(0)
     for i in range(marks.size):

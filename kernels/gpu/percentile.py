@@ -51,7 +51,8 @@ def _statistics(founds: list[npt.NDArray[np.int64]], parts: list[npt.NDArray[np.
     for found, part in zip(founds, parts, strict=True):
         if count:
             both[:, part] = found[_VALUES:].view(np.float64)[: 2 * len(part)].reshape(-1, 2).T
-    return OrderStatistics(count, nan, *both[:, :size], bool(np.isinf(both[0, size:]).any()))
+    lower, upper = both[:, :size]
+    return OrderStatistics(count, nan, lower, upper, bool(np.isinf(both[0, size:]).any()))
 
 
 def _queue(x: DeviceView, mask: DeviceView | None, q: npt.NDArray[np.float64]) -> DeviceView:
