@@ -1,9 +1,9 @@
 """The values either side of each quantile among the voxels inside a mask, exactly.
 
-Of bool, float16 and integers of 8 and 16 bits from how often each bit pattern occurs. Of others a small sample brackets
-each quantile, and one read counts what is below and at the ends of the brackets and keeps what is within; where a
-bracket turns out to miss its quantile, another read takes the values between its neighbours. Many quantiles are found
-in two reads instead: how many values lie in each of equal buckets, and then those of the buckets that hold one.
+Of a few quantiles a small sample brackets each, and one read counts what is below and at the ends of the brackets and
+keeps what is within; where a bracket turns out to miss its quantile, another read takes the values between its
+neighbours. Of many, and of narrow types, how often each bit pattern occurs tells; types of 32 bits and more have too
+many patterns, and are read twice: how many values lie in each of equal buckets, then those of buckets that hold one.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from numba.extending import overload
 
 from fastprep.core.order_statistics import OrderStatistics, of_counts, ranks
 from fastprep.core.threads import run_slabs
@@ -40,7 +41,7 @@ def percentile(x: npt.NDArray[Any], mask: npt.NDArray[Any] | None, q: npt.NDArra
     NaN has no place in the order and is counted apart.
     """
     x = x.astype(x.dtype.newbyteorder("="), copy=False)
-    if x.itemsize <= 2:
+    if x.itemsize == 1 or (x.dtype.kind == "f" and x.itemsize == 2) or (x.itemsize == 2 and q.size >= _MANY):
         return _of_patterns(x, mask, q)
     v = voxels(x, mask)
     return [(_select_many if q.size >= _MANY else _select)(v, b, q) for b in range(len(x))]
@@ -101,7 +102,8 @@ def _select(v: Voxels, b: int, q: npt.NDArray[np.float64]) -> OrderStatistics:
         again = zip(places, missed, values, strict=True)
         values = [found.pick(pivots, int(rank)) if miss else value for rank, miss, value in again]
     lower, upper = np.array(values, np.float64).reshape(2, -1)
-    return OrderStatistics(n, nan, lower, upper, bool(found.equal[0] or found.equal[-1]))
+    ends = found.equal[0] + found.equal[-1]
+    return OrderStatistics(n, nan, lower, upper, bool(ends) and pivots.dtype.kind == "f")
 
 
 def _select_many(v: Voxels, b: int, q: npt.NDArray[np.float64]) -> OrderStatistics:
@@ -154,22 +156,23 @@ def _select_many(v: Voxels, b: int, q: npt.NDArray[np.float64]) -> OrderStatisti
 
 def _sample(v: Voxels, b: int, size: int) -> npt.NDArray[Any]:
     """Some of the values inside, in order."""
-    sample = np.empty(size, v.x.dtype if v.x.dtype == np.float32 else np.float64)
+    own = v.x.dtype == np.float32 or v.x.itemsize == 2
+    sample = np.empty(size, v.x.dtype if own else np.float64)
     return np.sort(sample[: _draw(v, b, sample)])
 
 
 def _brackets(
     q: npt.NDArray[np.float64], sample: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_], float]:
-    """Pivots in order from -inf to inf, which gaps between them hold quantiles, and about what share one holds."""
+    """Pivots in order from end to end, which gaps between them hold quantiles, and about what share one holds."""
     real, s = sample.dtype, sample.size
     at = (s - 1) * q
     reach = _ERRORS * np.sqrt(s * q * (1 - q)) + 2 * _ERRORS
-    ends = [real.type(-np.inf), real.type(np.inf)]
+    ends = [real.type(-np.inf), real.type(np.inf)] if real.kind == "f" else [np.iinfo(real).min, np.iinfo(real).max]
     low, high = np.floor(at - reach).astype(np.int64), np.ceil(at + reach).astype(np.int64)
-    padded = np.concatenate([ends[:1], sample, ends[1:]]) if s else np.array(ends)
+    padded = np.concatenate([ends[:1], sample, ends[1:]]).astype(real) if s else np.array(ends, real)
     first, last = padded[np.clip(low + 1, 0, s + 1)], padded[np.clip(high + 1, 0, s + 1)]
-    pivots = np.unique(np.concatenate([ends, first, last])) + real.type(0)
+    pivots = np.unique(np.concatenate([ends, first, last]).astype(real)) + real.type(0)
     wanted = np.zeros(pivots.size - 1, np.bool_)
     for a, z in zip(np.searchsorted(pivots, first), np.searchsorted(pivots, last), strict=True):
         wanted[a:z] = True
@@ -269,14 +272,46 @@ def _take(values: Any, marks: Any, part: Any) -> int:
     return n
 
 
-@jit
 def _count(part: Any, pivot: Any) -> Any:
     """How many values are below a pivot, and how many are it."""
-    less = same = np.int32(0)
-    for i in range(part.size):
-        less = np.int32(less + np.int32(part[i] < pivot))
-        same = np.int32(same + np.int32(part[i] == pivot))
-    return less, same
+    raise NotImplementedError
+
+
+def _count_between(block: Any, low: Any, high: Any) -> Any:
+    """How many values lie between two pivots."""
+    raise NotImplementedError
+
+
+@overload(_count)  # type: ignore[untyped-decorator]
+def _count_of(part: Any, pivot: Any) -> Any:
+    lane = _lane_of(part)
+
+    def count(part: Any, pivot: Any) -> Any:
+        less = same = lane(0)
+        for i in range(part.size):
+            less = lane(less + lane(part[i] < pivot))
+            same = lane(same + lane(part[i] == pivot))
+        return less, same
+
+    return count
+
+
+@overload(_count_between)  # type: ignore[untyped-decorator]
+def _count_between_of(block: Any, low: Any, high: Any) -> Any:
+    lane = _lane_of(block)
+
+    def count(block: Any, low: Any, high: Any) -> Any:
+        n = lane(0)
+        for i in range(block.size):
+            n = lane(n + (lane(block[i] > low) & lane(block[i] < high)))
+        return n
+
+    return count
+
+
+def _lane_of(part: Any) -> Any:
+    """What a part is counted in: no wider than its values, of which as many fit a register."""
+    return np.int16 if part.dtype.bitwidth == 16 else np.int32
 
 
 @jit
@@ -284,10 +319,7 @@ def _keep(part: Any, low: Any, high: Any, kept: Any, filled: int) -> int:
     """Values between two pivots, as many as there is room for; how many there are with those before."""
     for at in range(0, part.size, _BLOCK):
         block = part[at : at + _BLOCK]
-        n = np.int32(0)
-        for i in range(block.size):
-            n = np.int32(n + (np.int32(block[i] > low) & np.int32(block[i] < high)))
-        if n == 0:
+        if _count_between(block, low, high) == 0:
             continue
         for i in range(block.size):
             if low < block[i] < high:
