@@ -22,7 +22,7 @@ from fastprep.kernels.cpu._numba import jit, load_eight
 from fastprep.kernels.cpu.counts import MOST_CHUNKS, count_patterns
 
 #: Voxels looked at to place the brackets, and standard errors from a quantile to the ends of its own.
-_SAMPLE = 1 << 16
+_SAMPLE = 1 << 15
 _ERRORS = 4
 #: Values worked on at a time, in the first-level cache; those of a block are looked through where one is wanted.
 _PART = 1 << 11
@@ -230,27 +230,27 @@ def _slab(v: Any, start: int, stop: int, pivots: Any, gaps: Any, below: Any, equ
     inside = 0
     for c in range(start, stop):
         values, marks = chunk(v, c, room)
+        all_inside = not v.masked and (c + 1) % v.chunks != 0
         for at in range(0, values.size, _PART):
             n = min(_PART, values.size - at)
-            if v.masked or (c + 1) % v.chunks == 0:
-                n = _take(values[at : at + n], marks[at : at + n], part)
+            if all_inside:
+                _look(values[at : at + n], pivots, gaps, below, equal, kept, filled)
             else:
-                _copy(values[at : at + n], part)
-            some = part[:n]
+                n = _take(values[at : at + n], marks[at : at + n], part)
+                _look(part[:n], pivots, gaps, below, equal, kept, filled)
             inside += n
-            for j in range(pivots.size):
-                less, same = _count(some, pivots[j])
-                below[j] += less
-                equal[j] += same
-            for g in range(gaps.size):
-                filled[g] = _keep(some, pivots[gaps[g]], pivots[gaps[g] + 1], kept[g], filled[g])
     return inside
 
 
 @jit
-def _copy(values: Any, part: Any) -> None:
-    for i in range(values.size):
-        part[i] = values[i]
+def _look(part: Any, pivots: Any, gaps: Any, below: Any, equal: Any, kept: Any, filled: Any) -> None:
+    """A part counted against the pivots, and its values between some of them kept."""
+    for j in range(pivots.size):
+        less, same = _count(part, pivots[j])
+        below[j] += less
+        equal[j] += same
+    for g in range(gaps.size):
+        filled[g] = _keep(part, pivots[gaps[g]], pivots[gaps[g] + 1], kept[g], filled[g])
 
 
 @jit
