@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import _cuda_peers as peers
+import _cuda_statistics
 import _harness as h
 import numpy as np
 from _cuda_data import HI, LO, Data
@@ -439,6 +440,7 @@ JOBS: dict[str, Callable[[Data], Job]] = {
     "launch": _launch,
     "n4": _n4,
     "n4-large": _n4_large,
+    **_cuda_statistics.JOBS,
     "linear-float16": _linear_half,
     "antialias": _antialias,
     "nearest": _nearest,
