@@ -12,7 +12,11 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from fastprep.kernels.cpu._numba import ask_for
+
 LANES = 16
+#: Values ahead of those at work that are asked for, so that they are there in time.
+_AHEAD = 2048
 _F64, _I64, _I32, _I8 = ir.DoubleType(), ir.IntType(64), ir.IntType(32), ir.IntType(8)
 
 
@@ -40,6 +44,7 @@ def summarise(typing_context: Any, values: Any, marks: Any, low: Any, high: Any,
         blocks = builder.udiv(x.nitems, ir.Constant(x.nitems.type, LANES))
         with cgutils.for_range(builder, blocks) as loop:
             at = builder.mul(loop.index, ir.Constant(loop.index.type, LANES))
+            _prefetch(builder, x, builder.add(at, ir.Constant(at.type, _AHEAD)))
             there = builder.icmp_unsigned("!=", _load(builder, m, at, _I8, 1), _all(_I8, 0))
             v = _load(builder, x, at, element, kind.bitwidth // 8)
             if element != real:
@@ -93,6 +98,7 @@ def summarise_all(typing_context: Any, values: Any, marks: Any, center: Any) -> 
         with cgutils.for_range(builder, blocks) as loop:
             at = builder.mul(loop.index, ir.Constant(loop.index.type, LANES))
             there = builder.icmp_unsigned("!=", _load(builder, m, at, _I8, 1), _all(_I8, 0))
+            _prefetch(builder, x, builder.add(at, ir.Constant(at.type, _AHEAD)))
             # What has no mark is the center, and so changes nothing.
             v = builder.select(there, _load(builder, x, at, element, kind.bitwidth // 8), middle)
             one, two, low, high = (builder.load(p) for p in kept)
@@ -149,6 +155,11 @@ def _load(builder: Any, array: Any, at: Any, element: Any, align: int) -> Any:
     loaded = builder.load(address)
     loaded.align = align
     return loaded
+
+
+def _prefetch(builder: Any, array: Any, at: Any) -> None:
+    """Ask for what comes later, which may lie beyond the array: nothing is read."""
+    ask_for(builder, builder.gep(array.data, [at]))
 
 
 def _fused(builder: Any, a: Any, b: Any, c: Any) -> Any:

@@ -170,18 +170,23 @@ def load_eight(typing_context: Any, flat: Any, i: Any) -> Any:
     return types.uint64(flat, types.int64), generate
 
 
+def ask_for(builder: Any, pointer: Any) -> None:
+    """Code that asks for the cache line of an address, whatever is there."""
+    address = builder.bitcast(pointer, ir.IntType(8).as_pointer())
+    word = ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [address.type, word, word, word])
+    to_read, keep_long, data_cache = (ir.Constant(word, n) for n in (0, 3, 1))
+    call = builder.module.declare_intrinsic("llvm.prefetch", [address.type], kind)
+    builder.call(call, [address, to_read, keep_long, data_cache])
+
+
 @intrinsic  # type: ignore[untyped-decorator]
 def prefetch(typing_context: Any, flat: Any, i: Any) -> Any:
     """Ask for the cache line of ``flat[i]``, which may lie beyond the array: nothing is read."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        address = builder.bitcast(builder.gep(data, [args[1]]), ir.IntType(8).as_pointer())
-        word = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [address.type, word, word, word])
-        to_read, keep_long, data_cache = (ir.Constant(word, n) for n in (0, 3, 1))
-        call = builder.module.declare_intrinsic("llvm.prefetch", [address.type], kind)
-        builder.call(call, [address, to_read, keep_long, data_cache])
+        ask_for(builder, builder.gep(data, [args[1]]))
         return context.get_dummy_value()
 
     return types.void(flat, types.uint64), generate
