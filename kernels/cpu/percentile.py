@@ -22,7 +22,7 @@ from fastprep.kernels.cpu._numba import jit, load_eight
 from fastprep.kernels.cpu.counts import MOST_CHUNKS, count_patterns
 
 #: Voxels looked at to place the brackets, and standard errors from a quantile to the ends of its own.
-_SAMPLE = 1 << 15
+_SAMPLE = 1 << 14
 _ERRORS = 4
 #: Values worked on at a time, in the first-level cache; those of a block are looked through where one is wanted.
 _PART = 1 << 11
