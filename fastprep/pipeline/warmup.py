@@ -12,7 +12,8 @@ from fastprep.core.grid import Grid
 from fastprep.core.image import Image
 from fastprep.core.ramp import Ramp
 from fastprep.pipeline.barriers import N4
-from fastprep.pipeline.normalisers import ZScore
+from fastprep.pipeline.learned_steps import Nyul
+from fastprep.pipeline.normalisers import PercentileClip, WhiteStripe, ZScore
 from fastprep.pipeline.pipeline import Pipeline
 from fastprep.pipeline.steps import CropOrPad, Deskew, MultiWindow, Resample, Step, Window
 
@@ -22,12 +23,18 @@ _RESULTS = ("float32", "float16")
 #: Labels move by their width; the one-hot kernel knows their type.
 _LABELS = ("uint8", "int16", "int32")
 _SHAPE = (5, 6, 7)
+#: Counts or bins, a few quantiles and many, and maps of both forms.
+_NORMALISERS = (
+    WhiteStripe(mask=None, width=0.3),
+    PercentileClip(mask=None),
+    Nyul(mask=None, landmarks=tuple(map(float, range(11)))),
+)
 
 
 def warmup(progress: Callable[[str, float], None] | None = None, *, device: str = "cpu") -> float:
     """Compile what the presets and common dtypes need, into the cache on disk of Numba, or of CuPy for "cuda".
 
-    Scans of int16, uint16, uint8 and float32 to float32 and float16 by every interpolation, N4 and the z-score of each,
+    Scans of int16, uint16, uint8 and float32 to float32 and float16 by every interpolation, N4 and normalisers of each,
     labels of 1, 2 and 4 bytes; anything else compiles at its first call. Takes a minute or two once, and a moment in
     every later process.
 
@@ -66,6 +73,10 @@ def _jobs() -> Iterator[tuple[str, Pipeline, Image]]:
         # A constant image has neither a foreground nor a spread.
         varied = Image(np.arange(math.prod(_SHAPE)).reshape(_SHAPE).astype(scan), grid)
         yield f"{scan}: n4", Pipeline((N4(iterations=(1, 1), shrink_factor=1), ZScore())), varied
+        # One tissue, with a mode that is not at the edge.
+        tissue = Image(np.random.default_rng(0).normal(100, 10, _SHAPE).astype(scan), grid)
+        for normaliser in _NORMALISERS:
+            yield f"{scan}: {normaliser.name}", Pipeline((normaliser,)), tissue
     for label in _LABELS:
         image = Image(np.zeros(_SHAPE, label), grid, kind="label")
         for order in ("nearest", "onehot"):
