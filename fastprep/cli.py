@@ -144,7 +144,7 @@ def fit(
     from fastprep.core.errors import ArgumentError
     from fastprep.core.threads import set_num_threads
     from fastprep.pipeline import Pipeline
-    from fastprep.pipeline.learned import LearnedStep
+    from fastprep.pipeline.learned import LearnedStep, parts_of
 
     unfitted = Pipeline.load(pipeline)
     if output.suffix not in (".yaml", ".yml"):
@@ -164,9 +164,10 @@ def fit(
     write_text(output, done.pipeline.to_yaml())
     for outcome in done.failed:
         click.echo(f"left out {outcome.case.id}: {outcome.message}", err=True)
-    for step in done.pipeline.steps:
-        if isinstance(step, LearnedStep):
-            click.echo(f"{step.name}: {step.summary()}")
+    for where, steps in parts_of(done.pipeline.steps):
+        for step in steps:
+            if isinstance(step, LearnedStep):
+                click.echo(f"{where}{step.name}: {step.summary()}")
     click.echo(f"fitted on {done.cases} cases in {done.seconds:.1f} s: {output}")
     return 1 if done.failed else 0
 

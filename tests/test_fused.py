@@ -284,6 +284,8 @@ def test_sequences_of_the_fit_are_told(tmp_path, capsys):
     write(tmp_path / "in" / "ann", T1=T1, FLAIR=FLAIR)
     write(tmp_path / "in" / "bob", T1=head(2))
     assert cli("fit", unfitted, tmp_path / "in", "-o", fitted) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("sequence 't1', nyul: landmarks 1, ") and "\nsequence 'flair', nyul: landmarks 1, " in said
     assert [case.name for case in Pipeline.load(fitted).fitted_on.cases] == ["ann/T1", "ann/FLAIR"]
     assert cli("run", fitted, tmp_path / "in" / "ann", "-o", tmp_path / "out", "--split", "val") == 2
     assert "2 of 2 scans of the val split" in capsys.readouterr().err

@@ -122,8 +122,8 @@ class _Work:
         jobs = min(self.jobs or cores, max(1, len(self.cases)))
         self.threads = max(1, cores // jobs)
         self.budget = (memory.available() if self.memory_bytes is None else self.memory_bytes) // jobs
-        cases = (one for of, one in self.cases if of == sequence)
-        waiting = deque(case for case in cases if case.id not in self.failed)
+        failed = self.failed
+        waiting = deque(case for of, case in self.cases if of == sequence and case.id not in failed)
         running: deque[tuple[Case, Future[Lesson]]] = deque()
         with ThreadPoolExecutor(jobs, thread_name_prefix="fastprep-case") as pool:
             try:
