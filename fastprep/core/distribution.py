@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,7 +38,7 @@ class Distribution:
         """``(Q,)`` quantiles of the values counted."""
         return of_counts(self.counts, self.centers, 0, q).quantiles(q)
 
-    def moments(self, between: tuple[float, float]) -> Moments:
+    def moments(self, between: tuple[float, float] = (-math.inf, math.inf)) -> Moments:
         """Of the values counted that lie between two numbers, neither of them included: exact where they are."""
         values = self.centers
         held = np.flatnonzero((values > between[0]) & (values < between[1]) & (self.counts > 0))

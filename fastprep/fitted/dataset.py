@@ -21,10 +21,8 @@ from fastprep.core.spectrum import Spectrum
 from fastprep.fitted._cases import Masks, cases, modality_of, numbers, same_modality, whole
 from fastprep.io.atomic import atomic_path
 from fastprep.io.landmarks import read_json
-from fastprep.ops._arrays import three, with_shape
-from fastprep.ops._masked import masked_volumes, moments_of, numbers_of, spread_of
+from fastprep.ops._masked import counts_of, is_counted, masked_volumes, moments_of, numbers_of, spread_of
 from fastprep.ops._pointwise import apply_ramps
-from fastprep.registry import kernel
 
 #: nnU-Net clips CT at the first and the last.
 PERCENTILES = (0.5, 50, 99.5)
@@ -349,13 +347,11 @@ def _counted(x: Any, mask: Any, spectrum: Spectrum) -> list[Moments]:
     ndim = x.grid.ndim if isinstance(x, Image) else None
     volumes = [(view, inside) for _, view, inside in masked_volumes(stored, mask, ndim)]
     dtype = volumes[0][0].dtype
-    if dtype.kind in "biu" and dtype.itemsize <= 2 and rescale == Ramp(rescale.a, rescale.b):
-        totals = [_totals(view, inside) for view, inside in volumes]
-        lowest = int(np.iinfo(dtype).min) if dtype.kind == "i" else 0
-        for count in totals:
-            there = np.flatnonzero(count)
-            spectrum.add(rescale(there + lowest), count[there])
-        return [_of_totals(count, lowest, rescale) for count in totals]
+    if is_counted(dtype) and rescale == Ramp(rescale.a, rescale.b):
+        exact = [counts_of(view, inside) for view, inside in volumes]
+        for one in exact:
+            spectrum.add(rescale(one.centers), one.counts)
+        return [_rescaled(one.moments(), rescale) for one in exact]
     if device_of(stored) == "gpu":
         msg = (
             f"DatasetStatistics of {dtype} on a GPU: expected integers of 8 or 16 bits there. "
@@ -378,21 +374,8 @@ def _sound(view: Any, mask: Any) -> Moments:
     return found
 
 
-def _totals(view: Any, mask: Any) -> Any:
-    """How often each value of a narrow type occurs."""
-    shape = (1, *three(view.shape))
-    marks = None if mask is None else with_shape(mask, shape)
-    totals = kernel("counts", view)(with_shape(view, shape), marks)[0]
-    if not totals.any():
-        spread_of(view, mask)  # raises what is to be said
-    return totals.astype(np.int64)
-
-
-def _of_totals(totals: Any, lowest: int, rescale: Ramp) -> Moments:
-    values = np.arange(totals.size) + lowest
-    there = values[totals > 0]
-    row = [totals.sum(), totals @ values, totals @ (values * values), there[0], there[-1], 0]
-    found = Moments.of_integers(np.array([row], np.int64))
+def _rescaled(found: Moments, rescale: Ramp) -> Moments:
+    """The moments of values through a Ramp without bounds."""
     low, high = sorted((rescale.a * found.low + rescale.b, rescale.a * found.high + rescale.b))
     return Moments(found.count, rescale.a * found.mean + rescale.b, rescale.a**2 * found.m2, low, high, 0)
 

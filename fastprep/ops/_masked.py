@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastprep.core.checks import check_space
-from fastprep.core.device_view import DeviceView
+from fastprep.core.device_view import DeviceView, DType
 from fastprep.core.distribution import Distribution
 from fastprep.core.errors import ArgumentError, NonFiniteError, ShapeError
 from fastprep.core.image import Image
@@ -125,18 +125,35 @@ def distribution_of(view: Any, mask: Any, bins: int) -> Distribution:
     ArgumentError
         No voxel inside the mask, or one value only.
     """
-    if view.dtype.kind in "biu" and view.dtype.itemsize <= 2:
-        counts = kernel("counts", view)(*_four(view, mask))[0]
-        there = np.flatnonzero(counts)
-        _check_finite(0, there.size, mask)
-        first, last = int(there[0]), int(there[-1])
-        lowest = int(np.iinfo(view.dtype).min) if view.dtype.kind == "i" else 0
-        _check_spread(float(first + lowest), float(last + lowest), mask)
-        return Distribution(float(first + lowest), 1.0, counts[first : last + 1], is_exact=True)
+    if is_counted(view.dtype):
+        exact = counts_of(view, mask)
+        _check_spread(exact.centers[0], exact.centers[-1], mask)
+        return exact
     found = spread_of(view, mask)
     counts = histogram_of(view, mask, found, bins)
     width = found.high / bins - found.low / bins
     return Distribution(found.low + width / 2, width, counts)
+
+
+def is_counted(dtype: DType) -> bool:
+    """Whether each value of a type can have a count of its own: bool, and integers of 8 and 16 bits."""
+    return dtype.kind in "biu" and dtype.itemsize <= 2
+
+
+def counts_of(view: Any, mask: Any) -> Distribution:
+    """How often each whole number occurs in one volume of such a type, from its minimum to its maximum.
+
+    Raises
+    ------
+    ArgumentError
+        No voxel inside the mask.
+    """
+    counts = kernel("counts", view)(*_four(view, mask))[0]
+    there = np.flatnonzero(counts)
+    _check_finite(0, there.size, mask)
+    first, last = int(there[0]), int(there[-1])
+    lowest = int(np.iinfo(view.dtype).min) if view.dtype.kind == "i" else 0
+    return Distribution(float(first + lowest), 1.0, counts[first : last + 1], is_exact=True)
 
 
 def histogram_of(view: Any, mask: Any, found: Moments, bins: int) -> npt.NDArray[np.uint64]:
