@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from itertools import zip_longest
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise, zip_longest
+from typing import Any, Protocol
 
 from fastprep.core.errors import ArgumentError, ConfigError
 from fastprep.core.image import Image
@@ -39,6 +39,50 @@ def cases(images: Iterable[Any], masks: Masks) -> Iterator[tuple[Any, Any]]:
             msg = f"{shorter} end after {count}, {longer} go on: expected a mask for each image"
             raise ArgumentError(msg)
         yield x, mask
+
+
+class Observer(Protocol):
+    """What takes in one case after the other, and counts them."""
+
+    cases: int
+
+    def observe(self, x: Any, mask: Any = None) -> None:
+        """Take in one more volume, or each of a batch."""
+
+
+def observe_all(observer: Observer, images: Iterable[Any], masks: Masks) -> None:
+    """Every image with its mask into what has seen none.
+
+    Raises
+    ------
+    ArgumentError
+        No image, or as `cases`.
+    """
+    for x, mask in cases(images, masks):
+        observer.observe(x, mask)
+    if not observer.cases:
+        msg = "images: expected at least one volume to fit on"
+        raise ArgumentError(msg)
+
+
+def are_percentiles(values: Sequence[float]) -> bool:
+    """Whether they are from 0 to 100 and strictly increasing."""
+    return all(0 <= p <= 100 for p in values) and all(a < b for a, b in pairwise(values))
+
+
+def modality_in(form: Any) -> str | None:
+    """The modality of a plain form, if it has one.
+
+    Raises
+    ------
+    ConfigError
+        It is no text.
+    """
+    modality = form.get("modality")
+    if not isinstance(modality, str | None):
+        msg = f"modality={modality!r}: expected text"
+        raise ConfigError(msg)
+    return modality
 
 
 def same_modality(known: str | None, new: str | None) -> str | None:

@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -18,7 +17,16 @@ from fastprep.core.namespace import device_of
 from fastprep.core.order_statistics import of_counts
 from fastprep.core.ramp import Ramp
 from fastprep.core.spectrum import Spectrum
-from fastprep.fitted._cases import Masks, cases, modality_of, numbers, same_modality, whole
+from fastprep.fitted._cases import (
+    Masks,
+    are_percentiles,
+    modality_in,
+    modality_of,
+    numbers,
+    observe_all,
+    same_modality,
+    whole,
+)
 from fastprep.io.atomic import atomic_path
 from fastprep.io.landmarks import read_json
 from fastprep.ops._masked import counts_of, is_counted, masked_volumes, moments_of, numbers_of, spread_of
@@ -74,8 +82,7 @@ class DatasetStatistics:
 
     def __init__(self, percentiles: Sequence[float] = PERCENTILES) -> None:
         self.percentiles = tuple(map(float, percentiles))
-        rising = all(a < b for a, b in pairwise(self.percentiles))
-        if not self.percentiles or not all(0 <= p <= 100 for p in self.percentiles) or not rising:
+        if not (self.percentiles and are_percentiles(self.percentiles)):
             msg = f"percentiles={self.percentiles}: expected numbers from 0 to 100, strictly increasing"
             raise ArgumentError(msg)
         self._forget()
@@ -111,11 +118,7 @@ class DatasetStatistics:
             Floats on a GPU; integers of 8 and 16 bits are counted there.
         """
         self._forget()
-        for x, mask in cases(images, masks):
-            self.observe(x, mask)
-        if not self.cases:
-            msg = "images: expected at least one volume to fit on"
-            raise ArgumentError(msg)
+        observe_all(self, images, masks)
         return self
 
     def observe(self, x: Any, mask: Any = None) -> None:
@@ -280,10 +283,7 @@ class DatasetStatistics:
             made = cls(numbers(form, "percentiles"))
         except ArgumentError as error:
             raise ConfigError(str(error)) from error
-        made.modality = form.get("modality")
-        if not isinstance(made.modality, str | None):
-            msg = f"modality={made.modality!r}: expected text"
-            raise ConfigError(msg)
+        made.modality = modality_in(form)
         if "mean" not in form:
             return made
         mean, std, low, high = (numbers({key: [form.get(key)]}, key)[0] for key in ("mean", "std", "low", "high"))

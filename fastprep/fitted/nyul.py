@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,7 +15,16 @@ import numpy.typing as npt
 from fastprep.core.checks import check_range
 from fastprep.core.errors import ArgumentError, ConfigError, NotFittedError
 from fastprep.core.piecewise import MOST_KNOTS, Piecewise, through
-from fastprep.fitted._cases import Masks, cases, modality_of, numbers, same_modality, whole
+from fastprep.fitted._cases import (
+    Masks,
+    are_percentiles,
+    modality_in,
+    modality_of,
+    numbers,
+    observe_all,
+    same_modality,
+    whole,
+)
 from fastprep.io.atomic import atomic_path
 from fastprep.io.landmarks import read_json, read_landmarks
 from fastprep.ops._each import each_volume
@@ -64,9 +72,7 @@ class Nyul:
         self, percentiles: Sequence[float] = PERCENTILES, output_range: tuple[float, float] = (1, 100)
     ) -> None:
         self.percentiles = tuple(map(float, percentiles))
-        inside = all(0 <= p <= 100 for p in self.percentiles)
-        rising = all(a < b for a, b in pairwise(self.percentiles))
-        if not (2 <= len(self.percentiles) <= MOST_KNOTS and inside and rising):
+        if not (2 <= len(self.percentiles) <= MOST_KNOTS and are_percentiles(self.percentiles)):
             msg = f"percentiles={self.percentiles}: expected 2 to {MOST_KNOTS}, strictly increasing, from 0 to 100"
             raise ArgumentError(msg)
         self.output_range = check_range(*output_range, name="output_range")
@@ -99,11 +105,7 @@ class Nyul:
             A mask of another shape than its image.
         """
         self._forget()
-        for x, mask in cases(images, masks):
-            self.observe(x, mask)
-        if not self.cases:
-            msg = "images: expected at least one volume to fit on"
-            raise ArgumentError(msg)
+        observe_all(self, images, masks)
         return self
 
     def observe(self, x: Any, mask: Any = None) -> None:
@@ -243,11 +245,7 @@ class Nyul:
             raise ConfigError(str(error)) from error
         if "landmarks" in form:
             made._take(numbers(form, "landmarks", len(made.percentiles)), whole(form, "cases"))
-        modality = form.get("modality")
-        if not isinstance(modality, str | None):
-            msg = f"modality={modality!r}: expected text"
-            raise ConfigError(msg)
-        made.modality = modality
+        made.modality = modality_in(form)
         return made
 
     def _take(self, landmarks: Sequence[float], count: int) -> None:

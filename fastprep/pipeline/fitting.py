@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import fastprep
 from fastprep.core.errors import ArgumentError, ConfigError
@@ -12,6 +12,7 @@ from fastprep.core.image import Image
 from fastprep.fitted._cases import same_modality
 from fastprep.pipeline.learned import (
     LearnedStep,
+    Learner,
     Seen,
     TrainingCases,
     everywhere,
@@ -31,7 +32,7 @@ class Lesson(NamedTuple):
 
     case: Seen
     modality: str | None
-    learned: Any
+    learned: Learner
 
 
 #: Such a pass, for the steps before one that learns, that one, and the sequence they are of where there are several.
@@ -95,7 +96,7 @@ def _one(given: Image | Mapping[str, Image], sequence: str | None) -> Image:
     return given[str(sequence)] if isinstance(given, Mapping) else given
 
 
-def learn(before: Pipeline, step: LearnedStep, image: Image, run: Run | None = None) -> Any:
+def learn(before: Pipeline, step: LearnedStep, image: Image, run: Run | None = None) -> Learner:
     """What a step learns from one image as the pipeline before it leaves it."""
     if image.kind == "label":
         msg = "labels have no intensities to learn from"

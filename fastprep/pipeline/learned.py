@@ -47,8 +47,8 @@ class LearnedStep(Step):
         """Whether it has its numbers."""
 
     @abstractmethod
-    def learner(self) -> Any:
-        """A `Learner` that has seen nothing."""
+    def learner(self) -> Learner:
+        """What has seen nothing."""
 
     @abstractmethod
     def learned(self, learner: Any) -> Step:

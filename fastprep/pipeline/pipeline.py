@@ -180,9 +180,7 @@ class Pipeline:
         if self.fuse is not None:
             msg = f"the pipeline takes several sequences: give a mapping of {', '.join(self.fuse.names)} to images"
             raise ConfigError(msg)
-        if self.modality and modality and modality != self.modality:
-            msg = f"image of modality {modality} for a pipeline made for {self.modality}"
-            raise ArgumentError(msg)
+        self._check_modality("image", modality)
         return _cached_plan(self, grid, kind, modality or self.modality, rescale)
 
     def plan_sequences(self, images: Mapping[str, Image]) -> FusedPlan:
@@ -200,10 +198,13 @@ class Pipeline:
             msg = "the pipeline takes one image, not several sequences: one that begins with the step fuse does"
             raise ConfigError(msg)
         for name, image in images.items():
-            if self.modality and image.modality and image.modality != self.modality:
-                msg = f"sequence {name!r} of modality {image.modality} for a pipeline made for {self.modality}"
-                raise ArgumentError(msg)
+            self._check_modality(f"sequence {name!r}", image.modality)
         return compile_fused(self.fuse, self.steps[1:], images, dtype=self.dtype)
+
+    def _check_modality(self, what: str, modality: str | None) -> None:
+        if self.modality and modality and modality != self.modality:
+            msg = f"{what} of modality {modality} for a pipeline made for {self.modality}"
+            raise ArgumentError(msg)
 
     def plan_for(self, image: Image) -> Plan:
         """The plan of an image, its stored units and kind included.

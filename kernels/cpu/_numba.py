@@ -142,32 +142,26 @@ def _put(out: Any, i: Any, value: Any) -> Any:
     return put_wide
 
 
+def _load_word(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    """Code that loads elements of an array from an index as one integer, that of the result, wherever they lie."""
+    array = signature.args[0]
+    data = context.make_array(array)(context, builder, args[0]).data
+    word = context.get_value_type(signature.return_type)
+    loaded = builder.load(builder.bitcast(builder.gep(data, [args[1]]), word.as_pointer()))
+    loaded.align = array.dtype.bitwidth // 8
+    return loaded
+
+
 @intrinsic  # type: ignore[untyped-decorator]
 def load_pair(typing_context: Any, flat: Any, i: Any) -> Any:
     """``flat[i]`` and ``flat[i + 1]`` of a 16-bit array as one 32-bit load: half the loads of an interpolation."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        address = builder.bitcast(builder.gep(data, [args[1]]), ir.IntType(32).as_pointer())
-        loaded = builder.load(address)
-        loaded.align = 2
-        return loaded
-
-    return types.int32(flat, types.uint64), generate
+    return types.int32(flat, types.uint64), _load_word
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def load_eight(typing_context: Any, flat: Any, i: Any) -> Any:
     """Eight elements of a byte array from ``flat[i]`` as one 64-bit word, the first in its low byte."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        address = builder.bitcast(builder.gep(data, [args[1]]), ir.IntType(64).as_pointer())
-        loaded = builder.load(address)
-        loaded.align = 1
-        return loaded
-
-    return types.uint64(flat, types.int64), generate
+    return types.uint64(flat, types.int64), _load_word
 
 
 def ask_for(builder: Any, pointer: Any) -> None:
