@@ -34,10 +34,11 @@ def check_range(lo: float, hi: float, *, name: str) -> tuple[float, float]:
     return float(lo), float(hi)
 
 
-def check_space(shape: Sequence[int], ndim: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def check_space(shape: Sequence[int], ndim: int, *, name: str = "x") -> tuple[tuple[int, ...], tuple[int, ...]]:
     """``shape`` split into leading (batch, channel) and space axes."""
     if ndim not in (2, 3) or len(shape) < ndim or 0 in shape:
-        msg = f"x of shape {tuple(shape)}: expected at least {ndim} axes, 2 or 3 of them space, none of length zero"
+        what = f"{name} of shape {tuple(shape)}"
+        msg = f"{what}: expected at least {ndim} axes, 2 or 3 of them space, none of length zero"
         raise ShapeError(msg)
     cut = len(shape) - ndim
     return tuple(shape[:cut]), tuple(shape[cut:])

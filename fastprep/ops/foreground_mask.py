@@ -68,7 +68,8 @@ def largest_above(x: Any, thresholds: Sequence[float], ndim: int) -> Any:
     for index, threshold in zip(np.ndindex(view.shape[:cut]), thresholds, strict=True):
         above(view[index], threshold, into=out.view[index])
     marks = with_shape(out.view, (len(thresholds), *three(view.shape[cut:])))
-    kernel("solid", view)(marks, marks)
+    kernel("keep", view)(marks, 3, 1, 0, marks)
+    kernel("fill", view)(marks, 1, False, -1, marks)
     return out.finish()
 
 

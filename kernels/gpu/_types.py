@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ MOST_CHANNELS = 8
 CHANNELS = f"{MOST_CHANNELS * 4}d {MOST_CHANNELS}d qi4x"
 
 
+@cache
 def read_type(dtype: Any) -> str:
     """The C++ name of a type that is read: a mask is its bytes."""
     return "uint8" if dtype.kind == "b" else str(dtype.name)
