@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fastprep.cohort.bias import Corrected
@@ -71,6 +71,30 @@ def bias_text(found: Corrected) -> str:
         f" field {field['min']:.3g} to {field['max']:.3g} (CV {field['cv']:.3f}) inside the mask,"
         f" CV of the scan {cv['before']:.3f} -> {cv['after']:.3f}"
     )
+
+
+def metal_text(outcome: Outcome, record: Mapping[str, Any] | None) -> str:
+    """One line: how much metal, and what it does to the scan; or what went wrong."""
+    if record is None:
+        return f"failed {outcome.case.id}: {outcome.message}"
+    found = record["metal"]
+    old = "unchanged, " if outcome.status == "unchanged" else ""
+    if not found["count"]:
+        return f"{outcome.case.id}: {old}no metal above {found['threshold']:g} HU"
+    s = "" if found["count"] == 1 else "s"
+    return (
+        f"{outcome.case.id}: {old}{found['count']} implant{s}, {found['volume_mm3']:.0f} mm3 above"
+        f" {found['threshold']:g} HU, artifact {found['severity']} ({found['artifact']['index']:.0f} HU)"
+    )
+
+
+def sweep_rows(records: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """Volumes in mm3, and in brackets how many implants, by scan and threshold."""
+    head = next(iter(records.values()))["sweep"]
+    rows = [("mm3 (implants) above", *(f"{row['requested']:g} HU" for row in head))]
+    for name, record in records.items():
+        rows.append((name, *(f"{row['volume_mm3']:.0f} ({row['count']})" for row in record["sweep"])))
+    return rows
 
 
 def summary_text(summary: Summary, peak_bytes: int) -> str:

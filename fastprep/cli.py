@@ -18,11 +18,24 @@ except ImportError:  # a plain `pip install fastprep`, for its functions alone
     sys.exit("error: the command line needs click: pip install 'fastprep[scans]'")
 
 import fastprep
-from fastprep._terminal import bias_text, failures_text, field_progress, leaks_text, mib, progress, summary_text, table
+from fastprep._options import counts, threshold_or_word, thresholds
+from fastprep._terminal import (
+    bias_text,
+    failures_text,
+    field_progress,
+    leaks_text,
+    metal_text,
+    mib,
+    progress,
+    summary_text,
+    sweep_rows,
+    table,
+)
 from fastprep.core.errors import FastprepError
 
 if TYPE_CHECKING:
     from fastprep.cohort.cases import Found
+    from fastprep.cohort.runner import Outcome
     from fastprep.cohort.work import Settings
     from fastprep.pipeline import Pipeline
 
@@ -212,17 +225,6 @@ def plan(pipeline: str, path: Path, irregular: Any, labels: Sequence[str]) -> in
     return failed
 
 
-def _counts(_context: object, _option: object, text: str | None) -> tuple[int, ...] | None:
-    """The numbers of "50,50,50,50"."""
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        msg = f"{text!r}: expected whole numbers, one per level, as 50,50,50,50"
-        raise click.BadParameter(msg) from error
-
-
 @cli.command()
 @click.argument("scan", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the results.")
@@ -233,7 +235,7 @@ def _counts(_context: object, _option: object, text: str | None) -> tuple[int, .
 @click.option("--shrink", type=click.IntRange(1), help="n4: fit to every Nth voxel of each axis.  [n4: 4]")
 @click.option(
     "--iterations",
-    callback=_counts,
+    callback=counts,
     metavar="N,N,...",
     help="n4, polynomial: at most, for each level.  [n4: 50,50,50,50]",
 )
@@ -276,6 +278,69 @@ def bias(
         click.echo(f"warning: {text}", err=True)
     click.echo(bias_text(found))
     return 0
+
+
+@cli.command()
+@_INPUTS
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the results.")
+@click.option(
+    "--threshold", callback=threshold_or_word, default="3000", show_default=True, metavar="HU", help="HU, or adaptive."
+)
+@click.option(
+    "--min-volume",
+    type=click.FloatRange(0),
+    default=10.0,
+    show_default=True,
+    metavar="MM3",
+    help="Smaller parts are told, not counted.",
+)
+@click.option("--connectivity", type=int, default=26, show_default=True, help="6, 18 or 26.")
+@click.option("--sweep", callback=thresholds, metavar="HU,HU,...", help="Volumes at these thresholds besides.")
+@click.option("--mask", is_flag=True, help="Write the implants' mask, too.")
+@click.option("--no-picture", is_flag=True, help="Write no picture; Matplotlib is not needed then.")
+@click.option("--threads", type=click.IntRange(1), help="[default: every core]")
+@_IRREGULAR
+@_LABELS
+@click.option("--overwrite", is_flag=True, help="Do again what is done already.")
+def metal(
+    inputs: Sequence[Path],
+    output: Path,
+    threshold: float | str,
+    min_volume: float,
+    connectivity: int,
+    sweep: tuple[float, ...],
+    mask: bool,
+    no_picture: bool,
+    threads: int | None,
+    irregular: Any,
+    labels: Sequence[str],
+    overwrite: bool,
+) -> int:
+    """Look for metal in every CT in INPUT: its volume, and how badly it spoils the scan; write record and picture."""
+    from fastprep.cohort.metal import MetalSettings, survey_metal
+    from fastprep.core.connectivity import check_connectivity
+    from fastprep.core.threads import set_num_threads
+
+    check_connectivity(connectivity, 3)
+    how = (threshold, min_volume, connectivity, sweep, not no_picture, mask, irregular, overwrite)
+    settings = MetalSettings(output, *how)
+    set_num_threads(threads)
+    found = _find(inputs, output, labels)
+    _tell_skipped(found)
+
+    def tell(outcome: Outcome, record: dict[str, Any] | None) -> None:
+        for text in record["warnings"] if record else ():
+            click.echo(f"warning: {outcome.case.id}: {text}", err=True)
+        click.echo(metal_text(outcome, record), err=record is None)
+
+    with _stopped_by_signals() as (stop, signals):
+        done = survey_metal(found, settings, stop=stop, on_outcome=tell)
+    records = {outcome.case.id: record for outcome, record in done if record}
+    if sweep and records:
+        click.echo(table(sweep_rows(records)))
+    if signals:
+        return 128 + signals[0]
+    return 1 if any(outcome.status == "failed" for outcome, _ in done) else 0
 
 
 @cli.command()

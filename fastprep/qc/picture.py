@@ -3,42 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fastprep.core.errors import ArgumentError, NonFiniteError, ShapeError
-from fastprep.core.image import Image
-from fastprep.core.namespace import host_view
 from fastprep.io._extras import require
 from fastprep.io.atomic import atomic_path
+from fastprep.qc._planes import Plane, frame_of, host_of, planes_at
 
 if TYPE_CHECKING:
     from fastprep.ops._bias import BiasField
 
 _Array = npt.NDArray[Any]
-#: What a plane is called by the axis it is cut across, and which axis of a plane is upright: the first that it has.
-_CUTS = {"S": "axial", "I": "axial", "A": "coronal", "P": "coronal", "R": "sagittal", "L": "sagittal"}
-_UPRIGHT = "SIAPRL"
 _DPI, _INCHES = 110, 3.2
-
-
-class _Plane(NamedTuple):
-    """A cut through a volume: its name, where it lies, and how it is turned to be looked at."""
-
-    name: str
-    at: tuple[Any, ...]
-    is_turned: bool
-    flips: tuple[int, ...]
-    #: Millimetres from row to row over those from column to column.
-    aspect: float
-
-    def of(self, x: _Array) -> _Array:
-        """What a volume shows there."""
-        plane = x[self.at].T if self.is_turned else x[self.at]
-        return np.flip(plane, self.flips)
 
 
 def bias_picture(
@@ -72,9 +51,9 @@ def bias_picture(
     >>> result = fastprep.n4(scan, brain, shrink_factor=4)     # doctest: +SKIP
     >>> bias_picture(scan, result, "patient-04_bias.png", brain)  # doctest: +SKIP
     """
-    before, log_field = _host(original), _host(result.log_field)
-    after = _host(result.corrected)
-    inside = np.ones(before.shape, bool) if mask is None else _host(mask) != 0
+    before, log_field = host_of(original), host_of(result.log_field)
+    after = host_of(result.corrected)
+    inside = np.ones(before.shape, bool) if mask is None else host_of(mask) != 0
     _check(before, log_field, after, inside)
     log_mean = log_field[inside].mean(dtype=np.float64)
     # A field is known up to a factor: with its mean taken out, before and after are on one scale.
@@ -151,38 +130,10 @@ def _outline(axes: Any, marks: _Array) -> None:
         axes.contour(marks, levels=[0.5], colors="black", linewidths=0.5)
 
 
-def _planes(original: Any, inside: _Array) -> list[_Plane]:
-    """The cuts through the middle of what is inside, or the plane itself of two axes."""
+def _planes(original: Any, inside: _Array) -> list[Plane]:
+    """The cuts through the middle of what is inside."""
     middle = [int(np.median(found)) for found in inside.nonzero()]
-    codes: Sequence[str] = original.grid.axcodes if isinstance(original, Image) else ()
-    spacing = original.spacing if isinstance(original, Image) else (1.0,) * inside.ndim
-    if inside.ndim == 2:
-        return [_plane("", (slice(None),) * 2, (0, 1), codes, spacing)]
-    found = []
-    for axis in range(3):
-        at = tuple(middle[a] if a == axis else slice(None) for a in range(3))
-        name = _CUTS[codes[axis]] if codes else f"axis {axis}"
-        if inside.shape[axis] == 1 or min(n for a, n in enumerate(inside.shape) if a != axis) > 1:
-            found.append(_plane(name, at, [a for a in range(3) if a != axis], codes, spacing))
-    return found
-
-
-def _plane(
-    name: str, at: tuple[Any, ...], axes: Sequence[int], codes: Sequence[str], spacing: Sequence[float]
-) -> _Plane:
-    row, column = axes
-    if not codes:
-        return _Plane(name, at, False, (), spacing[row] / spacing[column])
-    is_turned = _UPRIGHT.index(codes[row]) > _UPRIGHT.index(codes[column])
-    if is_turned:
-        row, column = column, row
-    # Superior and anterior on top; the patient's right, and what is anterior, on the left.
-    flips = [axis for axis, code in enumerate((codes[row], codes[column])) if code in "SAR"]
-    return _Plane(name, at, is_turned, tuple(flips), spacing[row] / spacing[column])
-
-
-def _host(x: Any) -> _Array:
-    return host_view(x.array if isinstance(x, Image) else x)
+    return planes_at(middle, inside.shape, *frame_of(original, inside.ndim))
 
 
 def _check(before: _Array, log_field: _Array, after: _Array, inside: _Array) -> None:

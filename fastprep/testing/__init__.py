@@ -2,6 +2,7 @@
 
 from fastprep.testing.assertions import assert_same, to_numpy
 from fastprep.testing.bias_phantom import BiasPhantom, bias_phantom, bias_phantom_on
+from fastprep.testing.metal_phantom import Implant, MetalPhantom, metal_phantom, metal_phantom_on
 from fastprep.testing.phantoms import (
     BRAIN,
     CHEST,
@@ -15,11 +16,15 @@ from fastprep.testing.phantoms import (
     patient_grid,
     write_demo_cohort,
 )
+from fastprep.testing.xray_phantom import XrayPhantom, xray_phantom
 
 __all__ = [
     "BRAIN",
     "CHEST",
     "BiasPhantom",
+    "Implant",
+    "MetalPhantom",
+    "XrayPhantom",
     "assert_same",
     "bias_phantom",
     "bias_phantom_on",
@@ -30,7 +35,10 @@ __all__ = [
     "chest_xray",
     "labels_on",
     "log_bias",
+    "metal_phantom",
+    "metal_phantom_on",
     "patient_grid",
     "to_numpy",
     "write_demo_cohort",
+    "xray_phantom",
 ]
