@@ -35,6 +35,13 @@ FORBIDDEN = {
     "fastprep/cohort": {"fastprep.cli", "fastprep.loader"},
     "fastprep/loader": {"fastprep.cli", "fastprep.cohort"},
     "fastprep/qc": {"fastprep.cli", "fastprep.cohort", "fastprep.loader", "fastprep.pipeline", "matplotlib"},
+    "fastprep/segment": {
+        *(set(HEAVY) - {"torch"}),
+        "fastprep.cohort",
+        "fastprep.loader",
+        "fastprep.cli",
+        "fastprep.qc",
+    },
     "kernels/reference": {"numba", "llvmlite", "cupy", "torch", "fastprep.kernels.cpu", "fastprep.kernels.gpu"},
     "kernels/cpu": {"cupy", "torch", "scipy", "fastprep.kernels.reference", "fastprep.kernels.gpu"},
     "kernels/gpu": {"numba", "scipy", "torch", "fastprep.kernels.reference", "fastprep.kernels.cpu"},

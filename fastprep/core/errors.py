@@ -37,6 +37,14 @@ class NonFiniteError(FastprepError, ValueError):
     """NaN or infinity where a statistic was asked for."""
 
 
+class MaskError(FastprepError, ValueError):
+    """A mask that was looked for and is not there; the message says why."""
+
+
+class SegmenterError(FastprepError, RuntimeError):
+    """A model that failed on an image, or whose answer is no mask of it; the message names the model."""
+
+
 class NoKernelError(FastprepError, NotImplementedError):
     """No kernel for this operation on this device; data is never moved silently."""
 

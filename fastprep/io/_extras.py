@@ -8,7 +8,7 @@ from typing import Any
 from fastprep.core.errors import MissingExtraError
 
 #: The extra that brings a module, where it is not ``scans``.
-_EXTRAS = {"matplotlib": "report"}
+_EXTRAS = {"matplotlib": "report", "onnxruntime": "onnx", "torch": "torch"}
 
 
 def require(module: str) -> Any:
