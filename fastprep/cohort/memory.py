@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: On top of the arrays: buffers of codecs, one plane per thread, the allocator's own.
 _OVERHEAD = 1.10
+#: Bytes of a voxel while a step looks for a mask: a few masks, their runs, and distances.
+_LOOK = 6
 #: What compiled kernels and codecs still take when they are loaded.
 _LIBRARIES = 256 << 20
 _CGROUP = Path("/sys/fs/cgroup")
@@ -38,6 +40,8 @@ def needed(scan: Description, plan: Plan) -> int:
         peak = max(peak, held + before + after + between)
         before = after
         leading *= step.made
+    if plan.looks:
+        peak = max(peak, held + _LOOK * math.prod(scan.grid.shape))
     return int(peak * _OVERHEAD)
 
 

@@ -13,6 +13,7 @@ from fastprep.cohort.work import Settings, may_be_done, relative
 from fastprep.core.errors import FastprepError
 from fastprep.io.describe import Description
 from fastprep.io.dicom import describe_series
+from fastprep.pipeline.plan import Plan
 
 
 def describe_lines(case: Case) -> tuple[list[str], bool]:
@@ -53,7 +54,8 @@ def forecast(found: Found, settings: Settings) -> tuple[list[tuple[str, ...]], i
             same = record is not None and record.get("stamp") == stamp(case)
             todo = "nothing, unchanged" if same and may_be_done(case, settings, record) else "prepare"
         channels = (plan.channels,) if plan.channels else ()
-        shapes = (_times(plan.source.shape), _times((*channels, *plan.grid.shape)))
+        most = "up to " if isinstance(plan, Plan) and plan.looks else ""
+        shapes = (_times(plan.source.shape), most + _times((*channels, *plan.grid.shape)))
         rows.append((case.id, *shapes, f"{need / 2**20:.1f} MiB", todo))
     return rows, refused
 

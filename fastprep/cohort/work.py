@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from fastprep.pipeline import Deskew, Pipeline
 from fastprep.pipeline.device import run_on_device
 from fastprep.pipeline.plan import Plan
 from fastprep.pipeline.run import Run
+from fastprep.pipeline.scan_steps import Looked, ScanStep, finder, scan_steps
 from fastprep.pipeline.sidecar import sidecar, to_json
 from fastprep.pipeline.statistics import in_units, inverse_of, statistics, unclipped
 from fastprep.registry import gpu_driver
@@ -62,6 +63,9 @@ class Settings:
             "irregular": self.irregular,
             "kind": case.kind,
         }
+        models = [step.digest for step in self.pipeline.steps if isinstance(step, ScanStep) and step.digest]
+        if models:
+            key["models"] = " ".join(models)
         trained = self.pipeline.fitted_on
         return key if trained is None else {**key, "fitted_on": trained.digest, "split": self.split or ""}
 
@@ -77,12 +81,18 @@ class Settings:
         """Where the case's sidecar goes."""
         return self.output / f"{case.id}.json"
 
+    def mask(self, case: Case) -> Path | None:
+        """Where the mask that the pipeline finds goes; None where it finds or writes none."""
+        step = finder(self.pipeline.steps)
+        return None if step is None or not step.write else self.output / f"{case.id}_{step.what}.{self.format}"
+
 
 def straightened(pipeline: Pipeline, grid: Grid, irregular: Irregular) -> Pipeline:
     """The pipeline for a scan of this grid: a tilted one that was let in is straightened by the same interpolation."""
     if irregular == "refuse" or is_straight(grid):
         return pipeline
-    return replace(pipeline, steps=(Deskew(), *pipeline.steps))
+    looking = len(scan_steps(pipeline.steps))
+    return replace(pipeline, steps=(*pipeline.steps[:looking], Deskew(), *pipeline.steps[looking:]))
 
 
 @dataclass
@@ -116,20 +126,25 @@ def process(case: Case, settings: Settings, clock: Clock) -> dict[str, Any]:
             msg = f"{made_from['name']}: changed while it was read"
             raise ReadError(msg)
         pipeline = settings.pipeline_on(scan.image.grid)
-        plan = pipeline.plan_for(scan.image)
+        with clock("look") if pipeline.finds else nullcontext():
+            looked = pipeline.look(scan.image)
+        seen = [finding["warning"] for finding in looked.found if "warning" in finding]
+        plan = looked.pipeline.plan_for(scan.image)
         run = Run(check=clock.check) if settings.device is not None else Run(stage=clock, check=clock.check)
         after = _compute(scan, plan, settings, clock, run)
+        mask = _mask(looked, settings, case)
         with clock("statistics"):
             limits = [] if scan.image.kind == "label" else unclipped(plan, scan.image.rescale)
             stored = [in_units(pair, inverse_of(scan.image.rescale)) for pair in limits]
             stats = statistics(scan.image.array, stored), statistics(after.array)
         # From here to the record the case is not interrupted: a volume is never left without its sidecar.
         with clock("write"):
-            write_volume(after, settings, case)
+            write_volume(after, settings, case, mask)
         clock.seconds["total"] = time.perf_counter() - start
         record = sidecar(
             pipeline=pipeline,
             plan=plan,
+            looked=looked.found,
             run=run,
             before=scan.image,
             after=after,
@@ -137,7 +152,7 @@ def process(case: Case, settings: Settings, clock: Clock) -> dict[str, Any]:
             scan=scan.facts,
             limits=limits,
             statistics=stats,
-            warnings=[relative(text, case) for text in (*scan.warnings, *trained.warnings, *notes)],
+            warnings=[relative(text, case) for text in (*scan.warnings, *trained.warnings, *seen, *notes)],
             fitted_on=trained.record,
             seconds=clock.seconds,
             threads=num_threads(),
@@ -151,6 +166,7 @@ def process(case: Case, settings: Settings, clock: Clock) -> dict[str, Any]:
         "stamp": before,
         "source": made_from["sha256"],
         "output": fingerprint(settings.target(case)),
+        **({} if mask is None else {"mask": fingerprint(mask[0])}),
         "in_fit": trained.has_this_case,
     }
 
@@ -158,6 +174,9 @@ def process(case: Case, settings: Settings, clock: Clock) -> dict[str, Any]:
 def may_be_done(case: Case, settings: Settings, record: dict[str, Any] | None) -> bool:
     """True when a record says the case was done this way and both files are still there, whole."""
     if record is None or settings.overwrite or record.get("status") != "ok" or record.get("key") != settings.key(case):
+        return False
+    mask = settings.mask(case)
+    if mask is not None and fingerprint(mask) != record.get("mask"):
         return False
     return settings.sidecar(case).is_file() and fingerprint(settings.target(case)) == record["output"]
 
@@ -174,7 +193,15 @@ def _compute(scan: Scan, plan: Plan, settings: Settings, clock: Clock, run: Run)
     return replace(result, modality=image.modality or settings.pipeline.modality)
 
 
-def write_volume(image: Image, settings: Settings, case: Case) -> None:
+def _mask(looked: Looked, settings: Settings, case: Case) -> tuple[Path, Image] | None:
+    """Where the mask that was found goes, and what it is on the grid of the output."""
+    path = settings.mask(case)
+    if looked.mask is None or path is None:
+        return None
+    return path, looked.pipeline(looked.mask)
+
+
+def write_volume(image: Image, settings: Settings, case: Case, mask: tuple[Path, Image] | None = None) -> None:
     """The volume in place, and the sidecar of an earlier one gone, for it would describe the new one wrongly."""
     target = settings.target(case)
     try:
@@ -182,6 +209,9 @@ def write_volume(image: Image, settings: Settings, case: Case) -> None:
         with atomic_path(target) as temporary:
             save(image, temporary)
             settings.sidecar(case).unlink(missing_ok=True)
+        if mask is not None:
+            with atomic_path(mask[0]) as temporary:
+                save(mask[1], temporary)
     except OSError as error:
         raise write_error(target.relative_to(settings.output), error) from error
 

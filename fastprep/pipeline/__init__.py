@@ -3,6 +3,8 @@
 from fastprep.pipeline.barriers import N4, GaussianBias, HomomorphicBias, LocalNormalize, PolynomialBias
 from fastprep.pipeline.fuse import Fuse
 from fastprep.pipeline.learned_steps import DatasetNormalize, LeastSquaresNormalize, Nyul
+from fastprep.pipeline.mask_steps import BodyMask, LungMask, NormalizeInMask, Segment
+from fastprep.pipeline.metal_check import MetalCheck
 from fastprep.pipeline.normalisers import (
     FcmNormalize,
     KdeNormalize,
@@ -15,6 +17,7 @@ from fastprep.pipeline.normalisers import (
 from fastprep.pipeline.passes import Barrier, Pass
 from fastprep.pipeline.pipeline import Pipeline
 from fastprep.pipeline.plan import Plan
+from fastprep.pipeline.scan_steps import CropToMask
 from fastprep.pipeline.steps import (
     ClipHu,
     CropOrPad,
@@ -31,8 +34,10 @@ from fastprep.pipeline.steps import (
 __all__ = [
     "N4",
     "Barrier",
+    "BodyMask",
     "ClipHu",
     "CropOrPad",
+    "CropToMask",
     "DatasetNormalize",
     "Deskew",
     "FcmNormalize",
@@ -44,8 +49,11 @@ __all__ = [
     "KdeNormalize",
     "LeastSquaresNormalize",
     "LocalNormalize",
+    "LungMask",
+    "MetalCheck",
     "MinMax",
     "MultiWindow",
+    "NormalizeInMask",
     "Nyul",
     "Pass",
     "PercentileClip",
@@ -56,6 +64,7 @@ __all__ = [
     "Resample",
     "Rescale",
     "Robust",
+    "Segment",
     "WhiteStripe",
     "Window",
     "ZScore",

@@ -23,17 +23,17 @@ from fastprep.core.ramp import Ramp
 from fastprep.ops._arrays import view_of
 from fastprep.ops._masked import moments_of
 from fastprep.ops.polynomial_bias import LOSSES
-from fastprep.pipeline.run import Finding, Known
+from fastprep.pipeline.run import FOREGROUND, FOUND, Finding, Known
 from fastprep.pipeline.steps import Step
 from fastprep.pipeline.values import count, counts, number, positive, sequence, set_fields, unknown
 
-FOREGROUND = "foreground"
+_WHERE = {FOREGROUND: "the foreground", FOUND: "the mask found", None: "every voxel"}
 
 
 def check_mask(mask: str | None) -> None:
-    """Where a step looks: the foreground, or None for every voxel."""
-    if mask not in (FOREGROUND, None):
-        msg = f"mask={mask!r}: expected {FOREGROUND!r}, or null for every voxel"
+    """Where a step looks: the foreground, the mask that a step in front has found, or None for every voxel."""
+    if mask not in _WHERE:
+        msg = f"mask={mask!r}: expected {FOREGROUND!r}, {FOUND!r}, or null for every voxel"
         raise ArgumentError(msg)
 
 
@@ -47,22 +47,26 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class BarrierStep(Step, ABC):
-    """Base. ``mask`` is "foreground", that of `fastprep.foreground_mask`, or None for every voxel.
+    """Base. ``mask`` is "foreground", that of `fastprep.foreground_mask`; "found"; or None for every voxel.
 
     The foreground is found on the image as the first such step meets it, and is the same for those after it until a
-    spatial step moves the voxels; the next one then finds its own.
+    spatial step moves the voxels; the next one then finds its own. What is "found" is the mask of a step such as
+    `LungMask`, which goes through the spatial steps as labels do.
     """
 
     #: Whether it measures a map of the values and leaves the image alone; that map in words, and whether it is no Ramp.
     measures: ClassVar[bool] = False
     formula: ClassVar[str] = ""
     bends: ClassVar[bool] = False
-    #: What lies beyond the image after it, where that is no longer what it was.
-    beyond: ClassVar[float | None] = None
     mask: str | None = FOREGROUND
 
     def __post_init__(self) -> None:
         check_mask(self.mask)
+
+    @property
+    def beyond(self) -> float | None:
+        """What lies beyond the image after it, where that is no longer what it was."""
+        return None
 
     @abstractmethod
     def apply(self, x: Any, mask: Any, grid: Grid, known: Known) -> Answer:
@@ -70,7 +74,7 @@ class BarrierStep(Step, ABC):
 
     def describe(self) -> str:
         """What it does, for `Plan`."""
-        return f"{self._what()} of {'the foreground' if self.mask else 'every voxel'}"
+        return f"{self._what()} of {_WHERE[self.mask]}"
 
     @abstractmethod
     def _what(self) -> str: ...
@@ -202,7 +206,6 @@ class LocalNormalize(BarrierStep):
     """`fastprep.local_normalize`; padding is 0 after it, as air far from the foreground is."""
 
     name = "local_normalize"
-    beyond = 0.0
     window: float | tuple[float, ...] = 30.0
     floor: float = 0.01
 
@@ -216,6 +219,11 @@ class LocalNormalize(BarrierStep):
         widths = (self.window,) if one else sequence("window", self.window)
         found = tuple(positive("window", width) for width in widths)
         set_fields(self, window=found[0] if one else found, floor=floor)
+
+    @property
+    def beyond(self) -> float | None:
+        """The mean."""
+        return 0.0
 
     def apply(self, x: Any, mask: Any, grid: Grid, known: Known) -> Answer:  # noqa: ARG002 - as the others
         """The image, each voxel against its neighbourhood."""

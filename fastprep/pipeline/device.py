@@ -18,6 +18,7 @@ from fastprep.pipeline.passes import Pass
 from fastprep.pipeline.plan import Plan
 from fastprep.pipeline.run import Run
 from fastprep.pipeline.slabs import bytes_of_slabs, cut_pass
+from fastprep.pipeline.upload import upload
 from fastprep.registry import gpu_driver, gpu_transfer
 
 if TYPE_CHECKING:
@@ -113,15 +114,6 @@ def tensor_on(x: Any, device: str) -> Any:
         msg = f"a PyTorch tensor on the CPU for {device}, and this PyTorch has no CUDA: pass x.numpy(), or install one"
         raise DeviceError(msg)
     return x.to(device, non_blocking=True)
-
-
-def upload(x: npt.NDArray[Any], device: int) -> Any:
-    """A host array on the device, to be kept: an array of CuPy's."""
-    transfer = gpu_transfer()
-    with transfer.uploader(device).sent(x) as there:
-        result = transfer.Result(x.shape, x.dtype.name, device, on_host=False)
-        result.put(there, 0, 0)
-    return result.finish()
 
 
 def on_device(x: Any, device: str) -> Any:

@@ -101,8 +101,8 @@ def learn(before: Pipeline, step: LearnedStep, image: Image, run: Run | None = N
     if image.kind == "label":
         msg = "labels have no intensities to learn from"
         raise ArgumentError(msg)
-    plan = replace(before, dtype=None).plan_for(image)
+    plan = replace(before, dtype=None).look(image).pipeline.plan_for(image)
     learner = step.learner()
     for x, known in plan.prepared(image.array, run):
-        learner.observe(x, known.foreground(x) if step.mask else everywhere)
+        learner.observe(x, everywhere if step.mask is None else known.where(step.mask, x, plan.index_map))
     return learner

@@ -19,6 +19,7 @@ from fastprep.ops.fuse import blend_into, blend_of
 from fastprep.pipeline.fuse import Fuse
 from fastprep.pipeline.plan import Plan, compile_plan
 from fastprep.pipeline.run import Run
+from fastprep.pipeline.scan_steps import scan_steps
 from fastprep.pipeline.steps import IntensityStep, InterpolatingStep, MultiWindow, SpatialStep, Step
 
 
@@ -173,6 +174,9 @@ def _check_joins(number: int, step: Step, method: str) -> None:
 
 def _compiled(name: str, steps: Sequence[Step], image: Image, dtype: str | None) -> Plan:
     try:
+        for step in scan_steps(steps):
+            msg = f"{step.name} is for pipelines of one image"
+            raise ConfigError(msg)
         plan = compile_plan(steps, image, dtype=dtype)
     except FastprepError as error:
         msg = f"sequence {name!r}: {error}"

@@ -23,10 +23,10 @@ from fastprep.ops.least_squares_normalize import (
     least_squares_normalize_of,
     least_squares_normalize_ramp,
 )
-from fastprep.pipeline.barriers import FOREGROUND, check_mask
+from fastprep.pipeline.barriers import check_mask
 from fastprep.pipeline.learned import LearnedStep
 from fastprep.pipeline.normalisers import Normaliser
-from fastprep.pipeline.run import Finding
+from fastprep.pipeline.run import FOREGROUND, Finding
 from fastprep.pipeline.steps import IntensityStep
 from fastprep.pipeline.values import number, positive, sequence, set_fields, several
 

@@ -154,6 +154,8 @@ class Barrier:
 
     step: BarrierStep
     grid: Grid
+    #: From there to the grid of the scan.
+    index_map: IndexMap
     #: Which barrier of the plan it is.
     number: int
     dtype: str | None = None
@@ -162,11 +164,11 @@ class Barrier:
         """The step on one volume; ``into`` takes the result."""
         if known is None:
             known = Known()
-        mask = known.foreground(x) if self.step.mask else None
+        mask = known.where(self.step.mask, x, self.index_map)
         if self.step.measures:
             known.note_variance(x, mask)
         array, measured, finding = self.step.apply(x, mask, self.grid, known)
-        known.tell(self.step.name, mask, finding)
+        known.tell(self.step.name, self.step.mask, finding)
         if measured is not None:
             known.maps[self.number] = measured
         name = view_of(array).dtype.name
@@ -191,7 +193,7 @@ class Barrier:
         return 1
 
     def between(self, leading: int) -> int:  # noqa: ARG002 - one volume after the other
-        """Bytes beside input and result: a mask with two labels to find it by, or two float32 volumes."""
+        """Bytes beside input and result: a mask and what finding it takes, or two float32 volumes."""
         return (1 if self.step.measures and not self.step.mask else 9) * math.prod(self.grid.shape)
 
     def describe(self) -> str:

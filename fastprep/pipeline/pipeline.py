@@ -25,6 +25,7 @@ from fastprep.pipeline.fuse import Fuse
 from fastprep.pipeline.fused import FusedPlan, compile_fused
 from fastprep.pipeline.learned import TrainingCases, require_fitted
 from fastprep.pipeline.plan import Plan, compile_plan
+from fastprep.pipeline.scan_steps import CropToMask, Found, Looked, ScanStep, look, scan_steps
 from fastprep.pipeline.steps import Step
 from fastprep.pipeline.values import unknown
 
@@ -72,6 +73,7 @@ class Pipeline:
                 msg = f"steps: {step!r} is no step of fastprep.pipeline"
                 raise ConfigError(msg)
         object.__setattr__(self, "steps", steps)
+        scan_steps(steps)
         if self.dtype is not None:
             object.__setattr__(self, "dtype", dtype_name(self.dtype))
 
@@ -165,6 +167,8 @@ class Pipeline:
     ) -> Plan:
         """Compile for a grid: no voxel is needed, and what cannot work fails here.
 
+        Where a step looks at the scan first (`look`), the plan tells what follows if it crops nothing, and can't run.
+
         ``modality`` is the image's (default: the pipeline's) and ``rescale`` what its stored values still need.
 
         Raises
@@ -181,7 +185,9 @@ class Pipeline:
             msg = f"the pipeline takes several sequences: give a mapping of {', '.join(self.fuse.names)} to images"
             raise ConfigError(msg)
         self._check_modality("image", modality)
-        return _cached_plan(self, grid, kind, modality or self.modality, rescale)
+        # What is of one scan is not worth keeping.
+        make = _make_plan if any(isinstance(step, Found) for step in self.steps) else _cached_plan
+        return make(self, grid, kind, modality or self.modality, rescale)
 
     def plan_sequences(self, images: Mapping[str, Image]) -> FusedPlan:
         """The plan of a pipeline that begins with the step `Fuse`, for its sequences; as `plan`, no voxel is needed.
@@ -215,6 +221,21 @@ class Pipeline:
             An image of another modality than the pipeline's.
         """
         return self.plan(image.grid, kind=image.kind, modality=image.modality, rescale=image.rescale)
+
+    def look(self, image: Image) -> Looked:
+        """What the steps in front find on a scan, and the pipeline for it and for labels on its grid.
+
+        Steps such as `LungMask` look at the scan as it is. A pipeline without any is the answer itself.
+
+        Raises
+        ------
+        MaskError
+            A mask that is not there.
+        ConfigError, ArgumentError, ShapeError
+            Steps in an order that makes no sense; labels, or several volumes, instead of one scan.
+        """
+        self._check_modality("image", image.modality)
+        return look(self, image)
 
     def to(self, device: str) -> Pipeline:
         """The same pipeline on "cuda", "cuda:1", "cpu", or "auto": CUDA where there is a device.
@@ -253,7 +274,9 @@ class Pipeline:
         """
         if isinstance(image, Mapping):
             return self._fused(image)
-        plan = self.plan_for(image)
+        if self.finds:
+            image = self._on_device(image)
+        plan = self.look(image).pipeline.plan_for(image)
         if self.device is None or device_of(image.array) == "gpu":
             array = plan(image.array)
         elif is_torch(image.array):
@@ -262,6 +285,15 @@ class Pipeline:
             array = run_on_device(plan, host_view(image.array), int(self.device.partition(":")[2]))
         result = image.with_array(array, plan.grid)
         return replace(result, modality=image.modality or self.modality)
+
+    @property
+    def finds(self) -> bool:
+        """Whether a step has to look at each scan first."""
+        return any(isinstance(step, ScanStep) and not isinstance(step, Found) for step in self.steps)
+
+    def _on_device(self, image: Image) -> Image:
+        """On the pipeline's GPU, where what looks at it and what prepares it would both send it."""
+        return image if self.device is None else replace(image, array=on_device(image.array, self.device))
 
     def _fused(self, images: Mapping[str, Image]) -> Image:
         plan = self.plan_sequences(images)
@@ -290,7 +322,9 @@ class Pipeline:
         DeviceError
             Images on different devices.
         """
-        plans = [self.plan_for(image) for image in images]
+        if self.finds:
+            images = [self._on_device(image) for image in images]
+        plans = [self.look(image).pipeline.plan_for(image) for image in images]
         return prepare_batch(plans, [image.array for image in images], self.device)
 
     def inverse(self, image: Image, record: Plan | Grid | Mapping[str, Any], *, order: str | None = None) -> Image:
@@ -310,6 +344,9 @@ class Pipeline:
             A prediction that is not on the grid the record says the pipeline produced.
         """
         source, produced = _grids_of(record)
+        if produced is None and any(isinstance(step, CropToMask) for step in self.steps):
+            msg = "record: a grid does not tell where this scan was cropped: give its sidecar, or its plan"
+            raise ArgumentError(msg)
         produced = produced or self.plan(source).grid
         if not image.grid.same_as(produced):
             msg = f"the prediction is on {image.grid}, the pipeline produced {produced}"
@@ -330,9 +367,11 @@ def _grids_of(record: Plan | Grid | Mapping[str, Any]) -> tuple[Grid, Grid | Non
         raise ArgumentError(msg) from error
 
 
-@lru_cache(maxsize=256)
-def _cached_plan(pipeline: Pipeline, grid: Grid, kind: Kind, modality: str | None, rescale: Ramp) -> Plan:
+def _make_plan(pipeline: Pipeline, grid: Grid, kind: Kind, modality: str | None, rescale: Ramp) -> Plan:
     return compile_plan(pipeline.steps, Header(grid, kind, modality, rescale), dtype=pipeline.dtype)
+
+
+_cached_plan = lru_cache(maxsize=256)(_make_plan)
 
 
 class Header(Image):

@@ -32,6 +32,7 @@ from fastprep.pipeline.barriers import BarrierStep
 from fastprep.pipeline.fills import Fill, mapped, measured
 from fastprep.pipeline.passes import Barrier, Pass, whole_box
 from fastprep.pipeline.run import Known, Run
+from fastprep.pipeline.scan_steps import Found, ScanStep
 from fastprep.pipeline.steps import IntensityStep, InterpolatingStep, MultiWindow, Resample, SpatialStep, Step
 
 
@@ -54,16 +55,28 @@ class Plan:
     index_map: IndexMap
     #: Length of the new first axis, or None when there is none.
     channels: int | None = None
+    #: On the source grid, the mask that a step in front has found.
+    mask: Any = None
+    #: The step that has yet to look at the scan; until then nothing is cropped, and the plan can't run.
+    looks: str = ""
 
     def __call__(self, x: Any, *, into: Any = None, run: Run | None = None) -> Any:
         """The array (..., space) of the source grid through every pass; ``into`` takes what the last one writes.
 
         Barriers look at one volume of a batch after the other. ``run`` is told of the passes and of what they found.
+
+        Raises
+        ------
+        ConfigError
+            A step has yet to look at the scan.
         """
+        if self.looks:
+            msg = f"{self.looks} has not seen the scan: call the pipeline on it, or plan pipeline.look(scan).pipeline"
+            raise ConfigError(msg)
         leading = shape_of(x)[: -self.source.ndim]
         if leading and self.has_barriers:
             return self._each(x, leading, into, run)
-        return self._volumes(x, into, Known(run))
+        return self._volumes(x, into, Known(run, mask=self.mask))
 
     @property
     def has_barriers(self) -> bool:
@@ -82,7 +95,7 @@ class Plan:
         view = view_of(x)
         leading = tuple(view.shape[: view.ndim - self.source.ndim])
         for volume, index in enumerate(np.ndindex(leading)):
-            known = Known(run, volume if leading else None)
+            known = Known(run, volume if leading else None, self.mask)
             yield self._volumes(view[index] if leading else x, None, known), known
 
     def _volumes(self, x: Any, into: Any, known: Known) -> Any:
@@ -97,7 +110,7 @@ class Plan:
         out = empty(shape, dtype.name, x, into)
         every = (slice(None),) if self.channels else ()
         for volume, index in enumerate(np.ndindex(leading)):
-            self._volumes(view[index], out.view[(*every, *index)], Known(run, volume))
+            self._volumes(view[index], out.view[(*every, *index)], Known(run, volume, self.mask))
         return out.finish()
 
     def map_points(self, points: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -106,6 +119,7 @@ class Plan:
 
     def __str__(self) -> str:
         lines = [f"in   {self.source}"]
+        lines += [f"     {self.looks} looks at the scan first: what it crops is not cropped here"] if self.looks else []
         lines += [f"{i}.   {p.describe()}" for i, p in enumerate(self.passes, 1)]
         lines.append(f"out  {self.grid}" + (f" x {self.channels} channels" if self.channels else ""))
         return "\n".join(lines)
@@ -116,7 +130,9 @@ def compile_plan(steps: Sequence[Step], image: Image, *, dtype: str | None = Non
     compiler = _Compiler(image)
     for i, step in enumerate(steps, 1):
         try:
-            if isinstance(step, IntensityStep):
+            if isinstance(step, ScanStep):
+                compiler.add_scan_step(step)
+            elif isinstance(step, IntensityStep):
                 compiler.add_intensity(step)
             elif isinstance(step, BarrierStep):
                 compiler.add_barrier(step)
@@ -145,9 +161,17 @@ class _Compiler:
         self.channels: int | None = None
         #: True when the open pass lost or gained voxels since it interpolated.
         self.trimmed = False
+        self.mask: Any = None
+        self.looks: list[str] = []
         if not self.label:
             self.open = replace(self.open, pre=image.rescale)
             self.fill = (image.default_fill,)
+
+    def add_scan_step(self, step: ScanStep) -> None:
+        if isinstance(step, Found):
+            self.mask = step.mask.array
+        else:
+            self.looks.append(step.name)
 
     def add_intensity(self, step: IntensityStep) -> None:
         if self.label:
@@ -194,7 +218,7 @@ class _Compiler:
             raise ConfigError(msg)
         self._start_pass()
         number = len(self.passes)
-        self.passes.append(Barrier(step, self.open.grid, number))
+        self.passes.append(Barrier(step, self.open.grid, self.index_map, number))
         if step.measures:
             kernel = "piecewise" if step.bends else "ramp"
             self.open = replace(self.open, measured=number, formula=step.formula, kernel=kernel)
@@ -233,7 +257,9 @@ class _Compiler:
             self.open = replace(self.open, dtype=dtype)
             if not self.open.is_nothing:
                 self._close()
-        return Plan(self.source, tuple(self.passes), self.open.grid, self.index_map, self.channels)
+        looks = " and ".join(self.looks)
+        passes = tuple(self.passes)
+        return Plan(self.source, passes, self.open.grid, self.index_map, self.channels, self.mask, looks)
 
     def _how(self, step: SpatialStep) -> tuple[int, bool]:
         if not isinstance(step, InterpolatingStep):

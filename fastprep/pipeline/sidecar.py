@@ -23,7 +23,7 @@ from fastprep.pipeline.fused import FusedPlan, FusedRun
 from fastprep.pipeline.passes import Pass
 from fastprep.pipeline.pipeline import Pipeline
 from fastprep.pipeline.plan import Plan
-from fastprep.pipeline.run import Run
+from fastprep.pipeline.run import Finding, Run
 from fastprep.pipeline.statistics import Limits, Statistics
 
 #: Raised when a key changes its meaning or goes away.
@@ -51,6 +51,7 @@ def sidecar(
     seconds: Mapping[str, float],
     threads: int,
     packages: Sequence[str],
+    looked: Sequence[Finding] = (),
     fitted_on: Mapping[str, Any] | None = None,
     device: str | None = None,
 ) -> dict[str, Any]:
@@ -58,6 +59,7 @@ def sidecar(
 
     Parameters
     ----------
+    looked : what the steps in front found on the scan.
     run : of the call of ``plan``: what its barriers found.
     before : the scan as read; its values may be stored ones with ``rescale`` pending.
     after : the output.
@@ -76,6 +78,7 @@ def sidecar(
         "scan": dict(scan),
         **_made_by(pipeline),
         **({} if fitted_on is None else {"fitted_on": dict(fitted_on)}),
+        **({"looked": list(looked)} if looked else {}),
         "plan": str(plan).splitlines(),
         "barriers": run.found,
         "grid": {"before": grid_form(before.grid), "after": grid_form(after.grid)},

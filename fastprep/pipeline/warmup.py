@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,9 +14,12 @@ from fastprep.core.image import Image
 from fastprep.core.ramp import Ramp
 from fastprep.pipeline.barriers import N4
 from fastprep.pipeline.learned_steps import Nyul
+from fastprep.pipeline.mask_steps import LungMask, NormalizeInMask
+from fastprep.pipeline.metal_check import MetalCheck
 from fastprep.pipeline.normalisers import PercentileClip, WhiteStripe, ZScore
 from fastprep.pipeline.pipeline import Pipeline
-from fastprep.pipeline.steps import CropOrPad, Deskew, MultiWindow, Resample, Step, Window
+from fastprep.pipeline.scan_steps import CropToMask
+from fastprep.pipeline.steps import CropOrPad, Deskew, Flip, MultiWindow, Resample, Step, Window
 
 #: As readers hand scans over, and as models want them.
 _SCANS = ("int16", "uint16", "uint8", "float32")
@@ -23,6 +27,8 @@ _RESULTS = ("float32", "float16")
 #: Labels move by their width; the one-hot kernel knows their type.
 _LABELS = ("uint8", "int16", "int32")
 _SHAPE = (5, 6, 7)
+#: Metal, lungs, and statistics inside them.
+_LUNGS = (MetalCheck(), LungMask(), CropToMask(margin=5.0), Flip((0,)), NormalizeInMask())
 #: Counts or bins, a few quantiles and many, and maps of both forms.
 _NORMALISERS = (
     WhiteStripe(mask=None, width=0.3),
@@ -34,8 +40,8 @@ _NORMALISERS = (
 def warmup(progress: Callable[[str, float], None] | None = None, *, device: str = "cpu") -> float:
     """Compile what the presets and common dtypes need, into the cache on disk of Numba, or of CuPy for "cuda".
 
-    Scans of int16, uint16, uint8 and float32 to float32 and float16 by every interpolation, N4 and normalisers of each,
-    labels of 1, 2 and 4 bytes; anything else compiles at its first call. Takes a minute or two once, and a moment in
+    Scans of int16, uint16, uint8 and float32 to float32 and float16 by every interpolation, N4, normalisers and masks
+    of each, labels of 1, 2 and 4 bytes; anything else compiles at its first call. Takes minutes once, and a moment in
     every later process.
 
     Parameters
@@ -77,11 +83,23 @@ def _jobs() -> Iterator[tuple[str, Pipeline, Image]]:
         tissue = Image(np.random.default_rng(0).normal(100, 10, _SHAPE).astype(scan), grid)
         for normaliser in _NORMALISERS:
             yield f"{scan}: {normaliser.name}", Pipeline((normaliser,)), tissue
+        if scan != "uint8":
+            yield f"{scan}: lungs", Pipeline(_LUNGS), _chest(scan)
     for label in _LABELS:
         image = Image(np.zeros(_SHAPE, label), grid, kind="label")
         for order in ("nearest", "onehot"):
             for steps in _spatial(("linear",), order):
                 yield f"{label} labels: {steps[0].name}", Pipeline(steps), image
+
+
+def _chest(dtype: str) -> Image:
+    """As it is stored, with an intercept where the type has no negative numbers."""
+    # Here, for a phantom is seldom wanted.
+    from fastprep.testing.phantoms import chest_ct
+
+    ct = chest_ct((16, 32, 32), (16.0, 11.0, 11.0), metal=True)
+    offset = 1024 if dtype == "uint16" else 0
+    return replace(ct, array=(ct.array + offset).astype(dtype), rescale=Ramp(1.0, -offset))
 
 
 def _intensity() -> tuple[Step, ...]:
