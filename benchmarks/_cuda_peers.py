@@ -252,3 +252,45 @@ def n4ax_n4(inputs: Sequence[h.Array], mask: h.Array, iterations: Sequence[int])
         return jax.block_until_ready(n4ax.n4(x, mask=marks, iters=tuple(iterations), return_bias=True))
 
     return over(volumes, call)
+
+
+# Connected components
+
+
+def cupy_label(lab: Lab, inputs: Sequence[Any]) -> Call:
+    near = np.ones((3, 3, 3), bool)
+    return over(inputs, lambda x: lab.ndimage.label(x, near)[0])
+
+
+def cucim_label(lab: Lab, inputs: Sequence[Any]) -> Call:
+    label = need(f"{lab.skimage}.measure").label
+    return over(inputs, lambda x: label(x, connectivity=3))
+
+
+def cupy_regions(lab: Lab, inputs: Sequence[Any], threshold: int) -> Call:
+    """How many voxels each part has; its centroid, mean and maximum beside it, of types that CuPy is fast at."""
+    xp, ndimage = lab.xp, lab.ndimage
+    near = np.ones((3, 3, 3), bool)
+
+    def call(x: Any) -> Any:
+        mask, values = x > threshold, x.astype(np.float32)
+        labels, count = ndimage.label(mask, near)
+        each = xp.arange(1, count + 1)
+        ndimage.center_of_mass(mask.astype(np.float32), labels, each)
+        ndimage.mean(values, labels, each)
+        ndimage.maximum(values, labels, each)
+        return xp.bincount(labels.ravel(), minlength=count + 1)[1:]
+
+    return over(inputs, call)
+
+
+def cucim_regions(lab: Lab, inputs: Sequence[Any], threshold: int) -> Call:
+    """The same by one table."""
+    measure = need(f"{lab.skimage}.measure")
+    columns = ("area", "centroid", "intensity_mean", "intensity_max")
+
+    def call(x: Any) -> Any:
+        labels = measure.label(x > threshold, connectivity=3)
+        return measure.regionprops_table(labels, x, properties=columns)["area"].astype(np.int64)
+
+    return over(inputs, call)

@@ -43,7 +43,10 @@ sys.path.insert(0, str(ROOT / "tests"))
 oracles: Any = importlib.import_module("oracles")
 
 Array = npt.NDArray[Any]
-PACKAGES = ("numpy", "numba", "scipy", "SimpleITK", "torch", "monai", "torchio", "scikit-image", "pydicom", "nibabel")
+PACKAGES = (
+    *("numpy", "numba", "scipy", "SimpleITK", "torch", "monai", "torchio", "scikit-image"),
+    *("connected-components-3d", "pydicom", "nibabel"),
+)
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",

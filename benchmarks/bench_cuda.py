@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import _cuda_components
 import _cuda_peers as peers
 import _cuda_statistics
 import _harness as h
@@ -441,6 +442,7 @@ JOBS: dict[str, Callable[[Data], Job]] = {
     "n4": _n4,
     "n4-large": _n4_large,
     **_cuda_statistics.JOBS,
+    **_cuda_components.JOBS,
     "linear-float16": _linear_half,
     "antialias": _antialias,
     "nearest": _nearest,

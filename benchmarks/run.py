@@ -4,6 +4,7 @@ python benchmarks/run.py                      everything
 python benchmarks/run.py ramp resample        some
 python benchmarks/run.py bias                 the bias correctors, on an MR scan: a table of their own
 python benchmarks/run.py statistics           percentiles, moments and normalisers, likewise
+python benchmarks/run.py components           connected components, metal and lungs, likewise
 python benchmarks/run.py bias --only poly     jobs of that name, the others as they were measured before
 python benchmarks/run.py --render FILE.json   only the README, from an earlier run
 python benchmarks/run.py --quality            how well the bias correctors do on a phantom, instead of how fast
@@ -28,7 +29,7 @@ HERE = Path(__file__).resolve().parent
 BENCHES = ("ramp", "resample", "pipeline")
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
 #: Each with a table of its own.
-APART = ("bias", "statistics")
+APART = ("bias", "statistics", "components")
 
 
 def main() -> None:
@@ -59,7 +60,7 @@ def main() -> None:
         return
     apart = set(options.benches) & set(APART)
     if set(options.benches) - {*BENCHES, *APART} or (apart and len(options.benches) > 1):
-        expected = f"some of {', '.join(BENCHES)}, or {' or '.join(APART)} alone"
+        expected = f"some of {', '.join(BENCHES)}, or one of {', '.join(APART)} alone"
         parser.error(f"benches {', '.join(options.benches)}: expected {expected}")
     if options.render:
         results = json.loads(options.render.read_text())
