@@ -153,7 +153,7 @@ def test_another_scanner_gives_the_same():
         ("fcm_normalize: {tissue: fat}", "tissue='fat'"),
         ("fcm_normalize: {classes: 99}", "classes=99"),
         ("fcm_normalize: {iterations: 0}", "iterations=0"),
-        ("zscore: {mask: brain}", "expected 'foreground', or null"),
+        ("zscore: {mask: brain}", "expected 'foreground', 'found', or null"),
     ],
 )
 def test_steps_say_what_is_wrong(form, message):
