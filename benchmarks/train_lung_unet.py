@@ -1,6 +1,6 @@
 """A small U-Net for lung fields, trained on phantom radiographs and judged on others: an example, never clinical.
 
-python benchmarks/train_lung_unet.py                        a minute or two on two cores
+python benchmarks/train_lung_unet.py                        under a minute on two cores
 python benchmarks/train_lung_unet.py --onnx lungs.onnx      the model as `fastprep.segment` and pipelines take it
 python benchmarks/train_lung_unet.py --torch lungs.pt       the same as TorchScript
 
