@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import types
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +15,9 @@ import fastprep as fp
 from cohorts import cli, failures
 from fastprep.cohort.cases import find_cases
 from fastprep.cohort.runner import run_cohort
-from fastprep.cohort.work import Settings
+from fastprep.cohort.work import Settings, straightened
 from fastprep.core.errors import ArgumentError, MaskError
+from fastprep.core.grid import Grid
 from fastprep.pipeline import BodyMask, CropToMask, LungMask, MetalCheck, NormalizeInMask, Pipeline, Segment, Window
 from fastprep.testing import chest_ct
 from fastprep.testing.phantoms import METAL_VOLUME_ML
@@ -40,6 +43,11 @@ def chest():
 def bright(image):
     """A model, for all the pipeline knows."""
     return image.array > 500
+
+
+def dense(image):
+    """Another."""
+    return image.array > 0
 
 
 def test_body(chest):
@@ -107,9 +115,6 @@ steps:
       prepare: {dtype: float32, steps: [{resample: {spacing: [4, 4, 4]}}, {window: {level: 40, width: 400}}]}
   - crop_to_mask: {}
 """
-    import sys
-    import types
-
     module = types.ModuleType("tests_model")
     module.lit = lambda image: image.array > 0.9
     sys.modules["tests_model"] = module
@@ -194,3 +199,45 @@ def test_the_preset_on_real_scans(data, tmp_path):
     assert mask.sum(where=mask > 0) > 0
     where = np.argwhere(mask)
     assert (where.min(axis=0) <= 11).all() and (np.array(mask.shape) - where.max(axis=0) <= 13).all()
+
+
+def test_another_model_is_another_output(scans, tmp_path, monkeypatch):
+    """The pipeline's file is the same; what it names is not."""
+    (scans / "solid.nii.gz").unlink()
+    module = types.ModuleType("tests_model")
+    monkeypatch.setitem(sys.modules, "tests_model", module)
+    text = "steps: [{segment: {model: 'tests_model:find'}}, normalize_in_mask]"
+    done = []
+    for find in (bright, bright, dense):
+        module.find = find
+        done += [outcome.status for outcome in run(scans, tmp_path / "out", text).outcomes]
+    assert done == ["ok", "unchanged", "ok"]
+    assert (fp.load(tmp_path / "out" / "a_mask.nii.gz").array != 0).sum() == (chest_ct(metal=True).array > 0).sum()
+
+
+def test_a_tilted_scan_is_looked_at_before_it_is_straightened():
+    affine = np.eye(4)
+    affine[0, 1] = 0.3
+    pipeline = Pipeline([BodyMask(), CropToMask()])
+    steps = straightened(pipeline, Grid((4, 5, 6), affine), "resample").steps
+    assert [step.name for step in steps] == ["body_mask", "deskew", "crop_to_mask"]
+    assert straightened(pipeline, Grid((4, 5, 6), np.eye(4)), "resample") is pipeline
+
+
+@pytest.mark.gpu
+def test_a_run_on_a_gpu_looks_there(driver, tmp_path):
+    """It finds the same mask, and writes the same files."""
+    scans = tmp_path / "in"
+    scans.mkdir()
+    fp.save(chest_ct((16, 32, 32), (16, 11, 11), metal=True), scans / "a.nii.gz")
+    path = tmp_path / "lungs.yaml"
+    path.write_text(LUNG.replace("- window", "- zscore: {mask: found}\n  - window").replace("[4, 4, 4]", "[8, 8, 8]"))
+    for device in ("cpu", "cuda"):
+        assert cli("run", path, scans, "-o", tmp_path / device, "--device", device) == 0
+    assert driver.count("launch") > 20
+    for name in ("a.nii.gz", "a_lungs.nii.gz"):
+        here, there = (fp.load(tmp_path / device / name) for device in ("cpu", "cuda"))
+        np.testing.assert_allclose(there.array, here.array, atol=1e-5)
+        assert there.grid.same_as(here.grid)
+    here, there = (json.loads((tmp_path / device / "a.json").read_text())["looked"] for device in ("cpu", "cuda"))
+    assert there == here

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: On top of the arrays: buffers of codecs, one plane per thread, the allocator's own.
 _OVERHEAD = 1.10
 #: Bytes of a voxel while a step looks for a mask: a few masks, their runs, and distances.
-_LOOK = 6
+_LOOK = 10
 #: What compiled kernels and codecs still take when they are loaded.
 _LIBRARIES = 256 << 20
 _CGROUP = Path("/sys/fs/cgroup")

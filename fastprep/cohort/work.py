@@ -15,7 +15,7 @@ from fastprep.cohort.notes import collected
 from fastprep.cohort.outputs import write_text
 from fastprep.cohort.read import PACKAGES, Irregular, Scan, read_case
 from fastprep.cohort.sources import fingerprint, source, stamp
-from fastprep.core.errors import ReadError
+from fastprep.core.errors import ReadError, TooLargeError
 from fastprep.core.grid import Grid
 from fastprep.core.image import Image
 from fastprep.core.threads import num_threads
@@ -29,6 +29,7 @@ from fastprep.pipeline.run import Run
 from fastprep.pipeline.scan_steps import Looked, ScanStep, finder, scan_steps
 from fastprep.pipeline.sidecar import sidecar, to_json
 from fastprep.pipeline.statistics import in_units, inverse_of, statistics, unclipped
+from fastprep.pipeline.transfers import download, upload
 from fastprep.registry import gpu_driver
 
 
@@ -127,7 +128,7 @@ def process(case: Case, settings: Settings, clock: Clock) -> dict[str, Any]:
             raise ReadError(msg)
         pipeline = settings.pipeline_on(scan.image.grid)
         with clock("look") if pipeline.finds else nullcontext():
-            looked = pipeline.look(scan.image)
+            looked = _look(scan.image, pipeline, settings)
         seen = [finding["warning"] for finding in looked.found if "warning" in finding]
         plan = looked.pipeline.plan_for(scan.image)
         run = Run(check=clock.check) if settings.device is not None else Run(stage=clock, check=clock.check)
@@ -193,12 +194,25 @@ def _compute(scan: Scan, plan: Plan, settings: Settings, clock: Clock, run: Run)
     return replace(result, modality=image.modality or settings.pipeline.modality)
 
 
+def _look(image: Image, pipeline: Pipeline, settings: Settings) -> Looked:
+    """On the run's device, where the scan fits."""
+    if settings.device is None or not pipeline.finds:
+        return pipeline.look(image)
+    try:
+        with gpu_driver().own_stream(settings.device):
+            return pipeline.look(replace(image, array=upload(image.array, settings.device)))
+    except TooLargeError:
+        return pipeline.look(image)
+
+
 def _mask(looked: Looked, settings: Settings, case: Case) -> tuple[Path, Image] | None:
     """Where the mask that was found goes, and what it is on the grid of the output."""
     path = settings.mask(case)
     if looked.mask is None or path is None:
         return None
-    return path, looked.pipeline(looked.mask)
+    with nullcontext() if settings.device is None else gpu_driver().own_stream(settings.device):
+        moved = looked.pipeline(looked.mask)
+        return path, replace(moved, array=download(moved.array))
 
 
 def write_volume(image: Image, settings: Settings, case: Case, mask: tuple[Path, Image] | None = None) -> None:

@@ -167,7 +167,9 @@ def _two(torso: Torso, lungs: Any, how: How, found: Lungs) -> list[Piece]:
             gas += float(ml[i])
         else:
             pieces.append(one)
-    found.steps |= {"gas_ml": round(gas, 1), "split_mm": 0.0}
+    # A lobe that a consolidation has cut off may be among them.
+    left_out = sum(piece.voxels for piece in pieces[2:]) * torso.voxel_ml
+    found.steps |= {"gas_ml": round(gas, 1), "left_out_ml": round(left_out, 1), "split_mm": 0.0}
     if not pieces:
         found.why.append(f"no lung: {gas:.0f} ml of gas darker than {how.gas:g} HU")
         return []

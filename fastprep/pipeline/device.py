@@ -18,7 +18,7 @@ from fastprep.pipeline.passes import Pass
 from fastprep.pipeline.plan import Plan
 from fastprep.pipeline.run import Run
 from fastprep.pipeline.slabs import bytes_of_slabs, cut_pass
-from fastprep.pipeline.upload import upload
+from fastprep.pipeline.transfers import download, upload
 from fastprep.registry import gpu_driver, gpu_transfer
 
 if TYPE_CHECKING:
@@ -95,11 +95,7 @@ def run_fused_on_device(
     plan: FusedPlan, arrays: Mapping[str, npt.NDArray[Any]], device: int, run: FusedRun | None = None
 ) -> Any:
     """The result of a plan of several sequences for host arrays, computed on the device, as a NumPy array."""
-    made = plan({name: upload(x, device) for name, x in arrays.items()}, run=run)
-    view = device_view(made)
-    result = gpu_transfer().Result(view.shape, view.dtype.name, device, on_host=True)
-    result.put(view, 0, 0)
-    return result.finish()
+    return download(plan({name: upload(x, device) for name, x in arrays.items()}, run=run))
 
 
 def tensor_on(x: Any, device: str) -> Any:

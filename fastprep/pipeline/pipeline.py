@@ -225,7 +225,8 @@ class Pipeline:
     def look(self, image: Image) -> Looked:
         """What the steps in front find on a scan, and the pipeline for it and for labels on its grid.
 
-        Steps such as `LungMask` look at the scan as it is. A pipeline without any is the answer itself.
+        Steps such as `LungMask` look at the scan as it is, on the pipeline's device. A pipeline without any is the
+        answer itself.
 
         Raises
         ------
@@ -235,7 +236,7 @@ class Pipeline:
             Steps in an order that makes no sense; labels, or several volumes, instead of one scan.
         """
         self._check_modality("image", image.modality)
-        return look(self, image)
+        return look(self, self._on_device(image) if self.finds else image)
 
     def to(self, device: str) -> Pipeline:
         """The same pipeline on "cuda", "cuda:1", "cpu", or "auto": CUDA where there is a device.

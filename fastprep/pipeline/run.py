@@ -17,7 +17,7 @@ from fastprep.ops._masked import moments_of
 from fastprep.ops._sample import sample
 from fastprep.ops.foreground_mask import largest_above
 from fastprep.ops.otsu import otsu
-from fastprep.pipeline.upload import upload
+from fastprep.pipeline.transfers import upload
 
 #: Where a step looks: the foreground of the image at hand, or the mask that a step in front has found.
 FOREGROUND, FOUND = "foreground", "found"
