@@ -109,7 +109,9 @@ def test_statistics_inside_the_mask(scan):
     normal = Pipeline([Bright(above=1010), NormalizeInMask()])(scan)
     assert (normal.array[~inside] == 0).all() and abs(normal.array[inside].mean()) < 1e-6
     # The mask moves with the voxels, as labels do.
-    moved = Pipeline([Bright(above=1010), Flip((0,)), Resample(spacing=(1, 1, 1)), NormalizeInMask(), CropOrPad((40, 30, 30))])
+    moved = Pipeline(
+        [Bright(above=1010), Flip((0,)), Resample(spacing=(1, 1, 1)), NormalizeInMask(), CropOrPad((40, 30, 30))]
+    )
     fine = fp.resample(scan.array[::-1], (3, 1, 1), (1, 1, 1), fill=-1024)
     marks = fp.resample(inside[::-1], (3, 1, 1), (1, 1, 1), order="nearest")
     expected = fp.crop_or_pad(fp.normalize_in_mask(fine, marks), (40, 30, 30), fill=0)
