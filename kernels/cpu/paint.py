@@ -12,4 +12,5 @@ from fastprep.kernels.cpu._runs import write
 
 def paint(runs: Any, values: npt.NDArray[np.int64], out: npt.NDArray[Any]) -> None:
     """``values`` (K,) of each region into its voxels of ``out`` (Z, Y, X), bool or integers; 0 elsewhere."""
-    write(*runs, values.astype(out.dtype), out.dtype.type(0), out)
+    rows, component = runs
+    write(rows, component, values.astype(out.dtype), out.dtype.type(0), out)
