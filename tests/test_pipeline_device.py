@@ -217,7 +217,8 @@ def test_cupy_without_a_device_says_so(monkeypatch):
         _compile.use_driver(before)
 
 
-def test_a_run_on_the_device_writes_what_a_run_on_the_cpu_writes(driver, tmp_path, capsys):
+def test_a_run_on_the_device_writes_what_a_run_on_the_cpu_writes(driver, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("emulator.ORDERS", ("forward",))
     from fastprep.cli import main
 
     (tmp_path / "in").mkdir()
@@ -236,7 +237,8 @@ def test_a_run_on_the_device_writes_what_a_run_on_the_cpu_writes(driver, tmp_pat
         assert json.loads((tmp_path / "cpu" / f"case{seed}.json").read_text())["device"] == "cpu"
 
 
-def test_a_run_in_slabs(driver, tmp_path):
+def test_a_run_in_slabs(driver, tmp_path, monkeypatch):
+    monkeypatch.setattr("emulator.ORDERS", ("forward",))
     from fastprep.cli import main
 
     (tmp_path / "in").mkdir()
