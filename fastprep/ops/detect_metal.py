@@ -72,6 +72,14 @@ def detect_metal(
     NonFiniteError
         Infinity above the threshold. NaN is no metal.
 
+    Notes
+    -----
+    Severity is of the artifact, not of the amount of metal: ``index = sqrt(shadow**2 + ray**2)`` HU around the worst
+    implant. ``shadow`` is how far the tissue within 20 mm of it is, on average, below the soft tissue of slices without
+    metal; ``ray`` how much rays from it differ from their neighbours, beyond what they do in those slices. Below 15 it
+    is "minimal", from 15 "mild", from 25 "moderate", from 60 "severe". The measure is ours; `fastprep.ops._artifact`
+    has it in full, and `fastprep.core.artifact.Definition` its constants.
+
     Examples
     --------
     A screw of 2 x 2 x 10 mm in a scan of 12 bits:
