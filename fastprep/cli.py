@@ -322,8 +322,17 @@ def metal(
     from fastprep.core.threads import set_num_threads
 
     check_connectivity(connectivity, 3)
-    how = (threshold, min_volume, connectivity, sweep, not no_picture, mask, irregular, overwrite)
-    settings = MetalSettings(output, *how)
+    settings = MetalSettings(
+        output=output,
+        threshold=threshold,
+        min_volume_mm3=min_volume,
+        connectivity=connectivity,
+        sweep=sweep,
+        picture=not no_picture,
+        mask=mask,
+        irregular=irregular,
+        overwrite=overwrite,
+    )
     set_num_threads(threads)
     found = _find(inputs, output, labels)
     _tell_skipped(found)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +14,7 @@ import numpy as np
 import fastprep
 from fastprep.cohort.cases import Case, find_cases
 from fastprep.cohort.notes import collected, routed
-from fastprep.cohort.outputs import write_text
+from fastprep.cohort.outputs import write_text, written_before
 from fastprep.cohort.read import PACKAGES, Irregular, Scan, read_case
 from fastprep.cohort.sources import source
 from fastprep.cohort.work import Clock, relative
@@ -155,7 +154,8 @@ def correct_bias(
             "irregular": settings.irregular,
             "version": fastprep.__version__,
         })  # fmt: skip
-        if not settings.overwrite and (record := _written(case, settings, request)) is not None:
+        record_path, *others = (settings.path(case, what) for what in (_RECORD, _CORRECTED, _FIELD, _PICTURE))
+        if not settings.overwrite and (record := written_before(record_path, request, others)) is not None:
             return Corrected(case.id, record, is_old=True)
         with clock("read"):
             scan = read_case(case, settings.irregular)
@@ -190,17 +190,6 @@ def _only_case(path: Path, output: Path) -> Case:
         msg = f"{path}: {len(cases)} scans, {', '.join(case.id for case in cases[:3])}, ...: expected one"
         raise ArgumentError(msg)
     return cases[0]
-
-
-def _written(case: Case, settings: BiasSettings, request: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The record of an earlier call that was asked for the same, if all it wrote is there."""
-    if not all(settings.path(case, what).is_file() for what in (_CORRECTED, _FIELD, _PICTURE, _RECORD)):
-        return None
-    try:
-        record: dict[str, Any] = json.loads(settings.path(case, _RECORD).read_text("utf-8"))
-        return record if all(record[key] == value for key, value in request.items()) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _volume(scan: Scan, case: Case) -> Image:

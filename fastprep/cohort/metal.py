@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ import numpy as np
 import fastprep
 from fastprep.cohort.cases import Case, Found
 from fastprep.cohort.notes import collected, routed
-from fastprep.cohort.outputs import prepare, write_text
+from fastprep.cohort.outputs import prepare, show_where, write_text, written_before
 from fastprep.cohort.read import PACKAGES, Irregular, Scan, read_case
 from fastprep.cohort.runner import Outcome
 from fastprep.cohort.sources import source
@@ -65,9 +63,9 @@ class MetalSettings:
         return self.output / f"{case.id}_{what}"
 
     @property
-    def files(self) -> tuple[str, ...]:
-        """What is written of each scan, the record last."""
-        return (*((_PICTURE,) if self.picture else ()), *((_MASK,) if self.mask else ()), _RECORD)
+    def beside(self) -> tuple[str, ...]:
+        """What is written beside the record of each scan."""
+        return (*((_PICTURE,) if self.picture else ()), *((_MASK,) if self.mask else ()))
 
 
 def survey_metal(
@@ -123,10 +121,7 @@ def survey_metal(
             except Cancelled:
                 break
             except Exception as error:
-                if os.environ.get("FASTPREP_DEBUG"):
-                    import traceback
-
-                    traceback.print_exception(error)
+                show_where(error)
                 outcome = Outcome(case, "failed", error)
             done.append((outcome, record))
             on_outcome(outcome, record)
@@ -155,7 +150,8 @@ def measure_metal(case: Case, settings: MetalSettings, clock: Clock) -> tuple[Re
             "irregular": settings.irregular,
             "version": fastprep.__version__,
         })  # fmt: skip
-        if not settings.overwrite and (record := _written(case, settings, request)) is not None:
+        path, others = settings.path(case, _RECORD), [settings.path(case, what) for what in settings.beside]
+        if not settings.overwrite and (record := written_before(path, request, others)) is not None:
             return record, True
         with clock("read"):
             scan = read_case(case, settings.irregular)
@@ -181,7 +177,7 @@ def measure_metal(case: Case, settings: MetalSettings, clock: Clock) -> tuple[Re
             "versions": versions((*PACKAGES.get(scan.facts["format"], ()), *_packages(settings))),
         }
         record = {**request, **plain(facts)}
-        write_text(settings.path(case, _RECORD), to_json(record))
+        write_text(path, to_json(record))
     return record, False
 
 
@@ -192,17 +188,6 @@ def _row(report: MetalReport) -> dict[str, Any]:
 
 def _packages(settings: MetalSettings) -> Sequence[str]:
     return (*(("matplotlib",) if settings.picture else ()), *(PACKAGES["nii.gz"] if settings.mask else ()))
-
-
-def _written(case: Case, settings: MetalSettings, request: Mapping[str, Any]) -> Record | None:
-    """The record of an earlier call that was asked for the same, if all that is wanted now is there."""
-    if not all(settings.path(case, what).is_file() for what in settings.files):
-        return None
-    try:
-        record: Record = json.loads(settings.path(case, _RECORD).read_text("utf-8"))
-        return record if all(record[key] == value for key, value in request.items()) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _write(settings: MetalSettings, case: Case, scan: Scan, report: MetalReport) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable
+import os
+import traceback
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +119,23 @@ def write_text(path: Path, text: str) -> None:
         return
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
+
+
+def written_before(record: Path, request: Mapping[str, Any], others: Iterable[Path]) -> dict[str, Any] | None:
+    """The record of an earlier call that was asked for the same, if it and the ``others`` are there."""
+    if not all(path.is_file() for path in (record, *others)):
+        return None
+    try:
+        found: dict[str, Any] = json.loads(record.read_text("utf-8"))
+        return found if all(found[key] == value for key, value in request.items()) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def show_where(error: BaseException) -> None:
+    """Print the traceback of an error that does not stop the others, for those who ask by FASTPREP_DEBUG."""
+    if os.environ.get("FASTPREP_DEBUG"):
+        traceback.print_exception(error)
 
 
 def one_line(error: BaseException) -> str:

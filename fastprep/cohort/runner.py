@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import deque
@@ -17,7 +16,7 @@ from fastprep.cohort import memory
 from fastprep.cohort.cases import Case, Found
 from fastprep.cohort.journal import Journal, Record, locked
 from fastprep.cohort.notes import collected, routed
-from fastprep.cohort.outputs import describe_folder, one_line, prepare, remedy, sweep, write_failures
+from fastprep.cohort.outputs import describe_folder, one_line, prepare, remedy, show_where, sweep, write_failures
 from fastprep.cohort.read import describe_case
 from fastprep.cohort.sources import source, stamp
 from fastprep.cohort.subject_work import plan_subject, process_subject
@@ -193,10 +192,7 @@ class _Run:
             return self._failed(case, error)
 
     def _failed(self, case: Case, error: Exception) -> Outcome:
-        if os.environ.get("FASTPREP_DEBUG"):
-            import traceback
-
-            traceback.print_exception(error)
+        show_where(error)
         record: dict[str, Any] = {
             "status": "failed",
             "reason": type(error).__name__,

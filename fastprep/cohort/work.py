@@ -29,7 +29,7 @@ from fastprep.pipeline.run import Run
 from fastprep.pipeline.scan_steps import Looked, ScanStep, finder, scan_steps
 from fastprep.pipeline.sidecar import sidecar, to_json
 from fastprep.pipeline.statistics import in_units, inverse_of, statistics, unclipped
-from fastprep.pipeline.transfers import download, upload
+from fastprep.pipeline.transfers import download
 from fastprep.registry import gpu_driver
 
 
@@ -200,7 +200,7 @@ def _look(image: Image, pipeline: Pipeline, settings: Settings) -> Looked:
         return pipeline.look(image)
     try:
         with gpu_driver().own_stream(settings.device):
-            return pipeline.look(replace(image, array=upload(image.array, settings.device)))
+            return replace(pipeline, device=f"cuda:{settings.device}").look(image)
     except TooLargeError:
         return pipeline.look(image)
 

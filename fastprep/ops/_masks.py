@@ -11,7 +11,7 @@ import numpy as np
 
 from fastprep.core.checks import check_space
 from fastprep.core.errors import ArgumentError, DTypeError
-from fastprep.core.grid import check_spacing
+from fastprep.core.grid import Grid, check_spacing
 from fastprep.core.image import Image
 from fastprep.core.namespace import shape_of
 from fastprep.core.ramp import Ramp
@@ -21,6 +21,8 @@ from fastprep.registry import kernel
 
 #: Of the rounding that a volume of whole voxels takes in mm.
 _SLACK = 1e-9
+#: Cosines between axes that are rounding.
+_ORTHOGONAL = 1e-9
 
 
 class Masks(NamedTuple):
@@ -110,12 +112,18 @@ def spacing_of(x: Any, spacing: Any, ndim: int | None = None) -> tuple[float, ..
     return check_spacing(spacing, len(tuple(spacing)) if ndim is None else ndim)
 
 
+def cell_of(spacing: tuple[float, ...], grid: Grid | None) -> float:
+    """What a voxel takes in mm3, or mm2; of a grid with that spacing what its axes span, sheared or not."""
+    if grid is None or grid.spacing != spacing or grid.shear < _ORTHOGONAL:
+        return math.prod(spacing)
+    steps = grid.affine[:3, : grid.ndim]
+    return math.sqrt(float(np.linalg.det(steps.T @ steps)))
+
+
 def voxel_volume(x: Any, spacing: Any, ndim: int) -> float:
-    """mm3 of a voxel, mm2 of a pixel; of an Image whose axes are not at right angles what its voxels are."""
-    if spacing is None and isinstance(x, Image):
-        axes = x.grid.affine[:3, :3]
-        return float(abs(np.linalg.det(axes)) if ndim == 3 else np.linalg.norm(np.cross(axes[:, 0], axes[:, 1])))
-    return math.prod(spacing_of(x, spacing, ndim))
+    """mm3 of a voxel, mm2 of a pixel, of an argument and its spacing."""
+    grid = x.grid if spacing is None and isinstance(x, Image) else None
+    return cell_of(spacing_of(x, spacing, ndim), grid)
 
 
 def voxels_of(volume: float, voxel: float, rounded: Callable[[float], int], name: str) -> int:

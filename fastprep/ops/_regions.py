@@ -16,9 +16,6 @@ from fastprep.core.grid import Grid
 from fastprep.core.ramp import Ramp
 from fastprep.core.regions import RegionTable, sums
 
-#: Cosines between axes that are rounding.
-_ORTHOGONAL = 1e-9
-
 _Float = npt.NDArray[np.float64]
 _Int = npt.NDArray[np.int64]
 
@@ -230,14 +227,6 @@ class Regions:
 
     def _where(self, ends: _Float) -> _Float:
         return np.where(self.voxels > 0, ends, np.nan)
-
-
-def cell_of(spacing: tuple[float, ...], grid: Grid | None) -> float:
-    """What a voxel takes in mm3, or mm2; of a grid with that spacing what its axes span, sheared or not."""
-    if grid is None or grid.spacing != spacing or grid.shear < _ORTHOGONAL:
-        return math.prod(spacing)
-    steps = grid.affine[:3, : grid.ndim]
-    return math.sqrt(float(np.linalg.det(steps.T @ steps)))
 
 
 def _over(total: npt.NDArray[Any], count: npt.NDArray[Any]) -> _Float:

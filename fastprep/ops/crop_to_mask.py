@@ -56,10 +56,21 @@ def crop_to_mask(x: Any, mask: Any, *, margin: int | Sequence[int] = 0) -> Any:
     if len(around) != len(space) or any(m < 0 for m in around):
         msg = f"margin={margin}: expected one number of voxels, or {len(space)}, none negative"
         raise ArgumentError(msg)
+    return sample_image(x, crop_around(marks, around), order=0)
+
+
+def crop_around(marks: Any, margin: Sequence[int]) -> IndexMap:
+    """The smallest box that holds every non-zero voxel of a mask, and voxels around it, within the image.
+
+    Raises
+    ------
+    ArgumentError
+        An empty mask.
+    """
+    space = shape_of(marks)
     box = kernel("bounds", marks)(with_shape(view_of(marks), three(space)))[-len(space) :]
     if not box.any():
         msg = "mask holds no voxel: there is nothing to crop to"
         raise ArgumentError(msg)
-    start = np.maximum(box[:, 0] - around, 0).tolist()
-    stop = np.minimum(box[:, 1] + around, space).tolist()
-    return sample_image(x, IndexMap.crop(start, stop), order=0)
+    start, stop = np.maximum(box[:, 0] - margin, 0), np.minimum(box[:, 1] + margin, space)
+    return IndexMap.crop(start.tolist(), stop.tolist())

@@ -18,8 +18,9 @@ from fastprep.core.errors import ArgumentError, NonFiniteError
 from fastprep.core.regions import Clusters, RegionTable
 from fastprep.ops._hu import Scan, ct_of
 from fastprep.ops._masked import counts_of, histogram_of, is_counted, moments_of
+from fastprep.ops._masks import cell_of
 from fastprep.ops._metal import MetalReport
-from fastprep.ops._regions import Regions, cell_of
+from fastprep.ops._regions import Regions
 from fastprep.registry import kernel
 
 #: What sums of floats are scaled by: a millionth of a HU, up to four thousand million.
@@ -130,8 +131,17 @@ def report_of(
     values[kept] = np.arange(1, count + 1)
     some = RegionTable._make(column[kept] for column in table)
     scale = _SCALE if scan.view.dtype.kind == "f" else 1.0
-    columns = (np.arange(1, count + 1), scan.spacing, scan.grid, tuple(scan.view.shape), cell, some, scan.units, scale)
-    regions = Regions(*columns, True)
+    regions = Regions(
+        label=np.arange(1, count + 1),
+        spacing=scan.spacing,
+        grid=scan.grid,
+        _shape=tuple(scan.view.shape),
+        _cell=cell,
+        _table=some,
+        _units=scan.units,
+        _scale=scale,
+        _has_ceiling=True,
+    )
     if saturated and count:
         notes.append(f"saturated: the scan ends at {ceiling:g} HU, so the HU of its metal are a lower bound")
     cut = int(regions.touches_border.sum())

@@ -18,8 +18,8 @@ from fastprep.core.regions import RegionTable, scale_for
 from fastprep.ops._arrays import three, view_of, with_shape
 from fastprep.ops._hu import stored
 from fastprep.ops._masked import moments_of
-from fastprep.ops._masks import mask_view, spacing_of
-from fastprep.ops._regions import Regions, cell_of
+from fastprep.ops._masks import cell_of, mask_view, spacing_of
+from fastprep.ops._regions import Regions
 from fastprep.registry import kernel
 
 

@@ -236,7 +236,7 @@ class Pipeline:
             Steps in an order that makes no sense; labels, or several volumes, instead of one scan.
         """
         self._check_modality("image", image.modality)
-        return look(self, self._on_device(image) if self.finds else image)
+        return look(self, self._to_look_at(image))
 
     def to(self, device: str) -> Pipeline:
         """The same pipeline on "cuda", "cuda:1", "cpu", or "auto": CUDA where there is a device.
@@ -275,9 +275,7 @@ class Pipeline:
         """
         if isinstance(image, Mapping):
             return self._fused(image)
-        if self.finds:
-            image = self._on_device(image)
-        plan = self.look(image).pipeline.plan_for(image)
+        image, plan = self._planned(image)
         if self.device is None or device_of(image.array) == "gpu":
             array = plan(image.array)
         elif is_torch(image.array):
@@ -292,9 +290,16 @@ class Pipeline:
         """Whether a step has to look at each scan first."""
         return any(isinstance(step, ScanStep) and not isinstance(step, Found) for step in self.steps)
 
-    def _on_device(self, image: Image) -> Image:
+    def _planned(self, image: Image) -> tuple[Image, Plan]:
+        """An image, and what is done to it now that it has been looked at."""
+        image = self._to_look_at(image)
+        return image, self.look(image).pipeline.plan_for(image)
+
+    def _to_look_at(self, image: Image) -> Image:
         """On the pipeline's GPU, where what looks at it and what prepares it would both send it."""
-        return image if self.device is None else replace(image, array=on_device(image.array, self.device))
+        if self.device is None or not self.finds:
+            return image
+        return replace(image, array=on_device(image.array, self.device))
 
     def _fused(self, images: Mapping[str, Image]) -> Image:
         plan = self.plan_sequences(images)
@@ -323,10 +328,8 @@ class Pipeline:
         DeviceError
             Images on different devices.
         """
-        if self.finds:
-            images = [self._on_device(image) for image in images]
-        plans = [self.look(image).pipeline.plan_for(image) for image in images]
-        return prepare_batch(plans, [image.array for image in images], self.device)
+        planned = [self._planned(image) for image in images]
+        return prepare_batch([plan for _, plan in planned], [image.array for image, _ in planned], self.device)
 
     def inverse(self, image: Image, record: Plan | Grid | Mapping[str, Any], *, order: str | None = None) -> Image:
         """A prediction made on the output, back on the source's grid, voxel for voxel.

@@ -18,11 +18,10 @@ from fastprep.core.errors import ArgumentError, ConfigError, ShapeError
 from fastprep.core.grid import Grid
 from fastprep.core.image import Image
 from fastprep.core.index_map import IndexMap
-from fastprep.ops._arrays import three, view_of, with_shape
+from fastprep.ops.crop_to_mask import crop_around
 from fastprep.pipeline.run import FOUND, Finding
 from fastprep.pipeline.steps import SpatialStep, Step
 from fastprep.pipeline.values import flag, number, sequence, set_fields
-from fastprep.registry import kernel
 
 if TYPE_CHECKING:
     from fastprep.pipeline.pipeline import Pipeline
@@ -89,16 +88,13 @@ class CropToMask(SpatialStep):
 
     def box(self, mask: Image) -> Grid:
         """The part of the scan's grid that is kept."""
-        space = mask.grid.shape
-        found = kernel("bounds", mask.array)(with_shape(view_of(mask.array), three(space)))[-len(space) :]
-        margins = self.margin if isinstance(self.margin, tuple) else (self.margin,) * len(space)
-        if len(margins) != len(space):
-            msg = f"crop_to_mask: margin={list(margins)}: expected one number, or {len(space)}"
+        ndim = mask.grid.ndim
+        margins = self.margin if isinstance(self.margin, tuple) else (self.margin,) * ndim
+        if len(margins) != ndim:
+            msg = f"crop_to_mask: margin={list(margins)}: expected one number, or {ndim}"
             raise ConfigError(msg)
         around = np.ceil(np.round(np.divide(margins, mask.spacing), 9)).astype(int)
-        start = np.maximum(found[:, 0] - around, 0).tolist()
-        stop = np.minimum(found[:, 1] + around, space).tolist()
-        return IndexMap.crop(start, stop).grid(mask.grid)
+        return crop_around(mask.array, around.tolist()).grid(mask.grid)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,13 +150,17 @@ class Looked:
     Parameters
     ----------
     pipeline : the pipeline for this scan, and for labels on its grid: nothing in it is left to look for.
-    mask : on the scan's grid; None where no step looks for one.
     found : what each of them tells, plain as JSON.
     """
 
     pipeline: Pipeline
-    mask: Image | None = None
     found: tuple[Finding, ...] = ()
+
+    @property
+    def mask(self) -> Image | None:
+        """On the scan's grid; None where no step looks for one."""
+        step = finder(self.pipeline.steps)
+        return step.mask if isinstance(step, Found) else None
 
 
 def scan_steps(steps: Sequence[Step]) -> list[ScanStep]:
@@ -208,7 +208,7 @@ def look(pipeline: Pipeline, scan: Image) -> Looked:
             mask = seen.mask
             known.append(Found(mask=mask, what=step.what, write=step.write))
     rest = (_settled(step, mask) for step in pipeline.steps[len(looking) :])
-    return Looked(replace(pipeline, steps=(*known, *rest)), mask, tuple(told))
+    return Looked(replace(pipeline, steps=(*known, *rest)), tuple(told))
 
 
 def finder(steps: Sequence[Step]) -> MaskStep | None:

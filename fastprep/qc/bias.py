@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastprep.core.errors import ArgumentError, DTypeError, NoKernelError, NonFiniteError, ShapeError
-from fastprep.core.image import Image
-from fastprep.core.namespace import device_of, host_view
+from fastprep.core.errors import ArgumentError, DTypeError, NonFiniteError, ShapeError
+from fastprep.qc._host import array_of
 
 _PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 _Values = npt.NDArray[np.float64]
@@ -160,13 +159,13 @@ def field_correlation(a: Any, b: Any, mask: Any = None) -> float:
 
 def _labelled(x: Any, labels: Any, mask: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Intensities and labels, 0 outside the mask."""
-    values, marks = _array(x, "x"), _array(labels, "labels")
+    values, marks = array_of(x, "x"), array_of(labels, "labels")
     if marks.dtype.kind not in "biu":
         msg = f"labels of dtype {marks.dtype}: expected whole numbers or bool"
         raise DTypeError(msg)
     _check_shape(marks, values.shape, "labels")
     if mask is not None:
-        inside = _array(mask, "mask")
+        inside = array_of(mask, "mask")
         _check_shape(inside, values.shape, "mask")
         marks = np.where(inside != 0, marks, 0)
     return values, marks
@@ -183,11 +182,11 @@ def _moments(values: npt.NDArray[Any], marks: npt.NDArray[Any], label: int) -> t
 
 def _inside(mask: Any, **arrays: Any) -> list[_Values]:
     """The values of each array inside the mask."""
-    views = {name: _array(x, name) for name, x in arrays.items()}
+    views = {name: array_of(x, name) for name, x in arrays.items()}
     shape = next(iter(views.values())).shape
     chosen: Any = ...
     if mask is not None:
-        marks = _array(mask, "mask")
+        marks = array_of(mask, "mask")
         _check_shape(marks, shape, "mask")
         chosen = marks != 0
     found = []
@@ -200,16 +199,6 @@ def _inside(mask: Any, **arrays: Any) -> list[_Values]:
         _check_finite(values, name)
         found.append(values)
     return found
-
-
-def _array(x: Any, name: str) -> npt.NDArray[Any]:
-    array = x.array if isinstance(x, Image) else x
-    if isinstance(array, (list, tuple)):
-        array = np.asarray(array)
-    if device_of(array) == "gpu":
-        msg = f"{name} is on a GPU: quality figures are computed on the host; move it there first"
-        raise NoKernelError(msg)
-    return host_view(array)
 
 
 def _check_shape(x: npt.NDArray[Any], shape: tuple[int, ...], name: str) -> None:

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from fastprep.core.errors import ArgumentError, DTypeError, GeometryError, NoKernelError, ShapeError
+from fastprep.core.errors import ArgumentError, DTypeError, GeometryError, ShapeError
 from fastprep.core.grid import check_spacing
 from fastprep.core.image import Image
-from fastprep.core.namespace import device_of, host_view
+from fastprep.qc._host import array_of
 
 _Mask = npt.NDArray[np.bool_]
 
@@ -145,13 +145,7 @@ def _pair(a: Any, b: Any) -> tuple[_Mask, _Mask]:
 
 
 def _mask(x: Any, name: str) -> _Mask:
-    array = x.array if isinstance(x, Image) else x
-    if isinstance(array, (list, tuple)):
-        array = np.asarray(array)
-    if device_of(array) == "gpu":
-        msg = f"{name} is on a GPU: quality figures are computed on the host; move it there first"
-        raise NoKernelError(msg)
-    view = host_view(array)
+    view = array_of(x, name)
     if view.dtype.kind == "f":
         msg = f"{name} of dtype {view.dtype}: expected a mask, bool or whole numbers"
         raise DTypeError(msg)

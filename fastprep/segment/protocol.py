@@ -44,17 +44,21 @@ def segment(segmenter: Segmenter, image: Image) -> Image:
     >>> mask.kind, mask.array.tolist()
     ('label', [[True, True], [False, True]])
     """
-    name = str(segmenter.identity.get("name", type(segmenter).__name__))
     answer = segmenter(image)
     if isinstance(answer, Image) and not answer.grid.same_as(image.grid):
-        msg = f"segmenter {name!r}: its answer is on {answer.grid}, the image on {image.grid}"
+        msg = f"segmenter {_name_of(segmenter)!r}: its answer is on {answer.grid}, the image on {image.grid}"
         raise SegmenterError(msg)
     array = answer.array if isinstance(answer, Image) else answer
     if not hasattr(array, "__dlpack_device__") or shape_of(array) != image.grid.shape:
         what = f"of shape {shape_of(array)}" if hasattr(array, "__dlpack_device__") else f"a {type(array).__name__}"
-        msg = f"segmenter {name!r}: its answer is {what}, expected a mask of shape {image.grid.shape}"
+        msg = f"segmenter {_name_of(segmenter)!r}: its answer is {what}, expected a mask of shape {image.grid.shape}"
         raise SegmenterError(msg)
     if not (dtype_name(array.dtype, array) == "bool" or "int" in dtype_name(array.dtype, array)):
-        msg = f"segmenter {name!r}: its answer is of dtype {array.dtype}, expected bool or whole numbers"
+        msg = f"segmenter {_name_of(segmenter)!r}: its answer is of dtype {array.dtype}, expected bool or whole numbers"
         raise SegmenterError(msg)
     return replace(image.with_array(array), kind="label")
+
+
+def _name_of(segmenter: Segmenter) -> str:
+    # For messages alone: an identity may take a hash of all weights.
+    return str(segmenter.identity.get("name", type(segmenter).__name__))

@@ -105,7 +105,7 @@ def _scan(v: Any, ny: int, nx: int, least: Any, flip: Any, start: int, stop: int
     for row in range(start, stop):
         if ends.size - n <= nx:
             ends = _more(ends, n, nx)
-        values, begin, last = _row(v, row // ny, row % ny, nx, line), n, np.uint64(0)
+        values, begin, last = row_of(v, row // ny, row % ny, nx, line), n, np.uint64(0)
         for at in range(0, nx, WORD):
             left = nx - at
             if left >= WORD:
@@ -129,8 +129,8 @@ def _scan(v: Any, ny: int, nx: int, least: Any, flip: Any, start: int, stop: int
 
 
 @jit
-def _row(v: Any, z: int, y: int, nx: int, line: Any) -> Any:
-    """The values of a row where they lie, or as a copy."""
+def row_of(v: Any, z: int, y: int, nx: int, line: Any) -> Any:
+    """The values of a row where they lie, or as a copy in ``line``: so where they are no word."""
     base = v.start + z * v.sz + y * v.sy
     if v.sx == 1 and nx >= WORD:
         return v.flat[base : base + nx]

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from fastprep.core.regions import RegionTable, least_above
 from fastprep.core.threads import run_slabs
-from fastprep.kernels.cpu._numba import inline, jit
+from fastprep.kernels.cpu._numba import jit
+from fastprep.kernels.cpu._runs import row_of
 from fastprep.kernels.cpu._table import Table, add_run, add_values, lines, new_table, together
 from fastprep.kernels.cpu._words import WORD, first_bit, other_ones
 
@@ -51,7 +52,7 @@ def _slab(
     room, count = np.empty(nx, labels.flat.dtype), table.shape[0]
     for row in range(start, stop):
         z, y = row // ny, row % ny
-        marks = _line(labels, z, y, nx, room)
+        marks = row_of(labels, z, y, nx, room)
         begin = 0
         while begin < nx:
             end = _until_other(marks, begin, nx)
@@ -61,17 +62,6 @@ def _slab(
                 if x is not None:
                     add_values(x, z, y, begin, end, cap, scale, table[label - 1], extremes[label - 1])
             begin = end
-
-
-@inline
-def _line(lines: Any, z: int, y: int, nx: int, room: Any) -> Any:
-    """A row as it lies in memory where that is one piece, else a copy of it."""
-    base = lines.start + z * lines.sz + y * lines.sy
-    if lines.sx == 1:
-        return lines.flat[base : base + nx]
-    for i in range(nx):
-        room[i] = lines.flat[base + i * lines.sx]
-    return room
 
 
 @jit
