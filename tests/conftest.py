@@ -138,6 +138,21 @@ def xp(request: pytest.FixtureRequest) -> Library:
     return Library(request.param, asarray)
 
 
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The figures behind the pictures that a test draws, in their order."""
+    module = pytest.importorskip("matplotlib.figure")
+    figures: list[Any] = []
+    usual = module.Figure
+
+    def make(*args: Any, **how: Any) -> Any:
+        figures.append(usual(*args, **how))
+        return figures[-1]
+
+    monkeypatch.setattr(module, "Figure", make)
+    return figures
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of real scans, FASTPREP_TEST_DATA; tests that need it are skipped without."""

@@ -10,7 +10,7 @@ import pytest
 import fastprep as fp
 from fastprep.core.errors import MissingExtraError, ShapeError, WriteError
 from fastprep.core.ramp import Ramp
-from fastprep.qc import _planes, metal
+from fastprep.qc import _planes
 from fastprep.qc.metal import metal_picture
 from fastprep.testing import metal_phantom
 
@@ -28,21 +28,6 @@ def hip():
 @pytest.fixture(scope="module")
 def report(hip):
     return fp.detect_metal(hip.scan)
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """The figures behind the pictures."""
-    figures = []
-    module = metal.require("matplotlib.figure")
-    usual = module.Figure
-
-    def make(*args, **how):
-        figures.append(usual(*args, **how))
-        return figures[-1]
-
-    monkeypatch.setattr(module, "Figure", make)
-    return figures
 
 
 def orange(axes) -> np.ndarray:

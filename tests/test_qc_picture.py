@@ -31,21 +31,6 @@ def head():
     return bias_phantom(*SMALL)
 
 
-@pytest.fixture
-def drawn(monkeypatch):
-    """The figure behind the last picture."""
-    figures = []
-    module = picture.require("matplotlib.figure")
-    usual = module.Figure
-
-    def make(*args, **how):
-        figures.append(usual(*args, **how))
-        return figures[-1]
-
-    monkeypatch.setattr(module, "Figure", make)
-    return figures
-
-
 def test_a_png_with_three_planes(head, tmp_path, drawn):
     path = tmp_path / "bias.png"
     bias_picture(head.image, result_of(head), path, head.mask, title="patient-04")
