@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from fastprep.ops.resample import resample
     from fastprep.ops.resample_to import resample_to
     from fastprep.ops.rescale import rescale
+    from fastprep.ops.resize import resize
     from fastprep.ops.robust import robust
     from fastprep.ops.stack import stack
     from fastprep.ops.sweep_metal import sweep_metal
@@ -125,6 +126,7 @@ __all__ = [
     "resample",
     "resample_to",
     "rescale",
+    "resize",
     "robust",
     "save",
     "set_num_threads",
@@ -191,6 +193,7 @@ _HOME = {
     "resample": "ops.resample",
     "resample_to": "ops.resample_to",
     "rescale": "ops.rescale",
+    "resize": "ops.resize",
     "robust": "ops.robust",
     "save": "io",
     "set_num_threads": "core.threads",

@@ -50,6 +50,7 @@ TABLE: tuple[Op, ...] = (
     Op("deskew",                  ("warp",),                                                                                                                 "scipy",  "numba", "cuda", "slabs",     5e-6),
     Op("reorient",                ("take",),                                                                                                                 "numpy",  "numba", "cuda", "slabs",     0.0),
     Op("flip",                    ("take",),                                                                                                                 "numpy",  "numba", "cuda", "slabs",     0.0),
+    Op("resize",                  ("resample", "take"),                                                                                                      "scipy",  "numba", "cuda", "slabs",     5e-6),
     Op("crop_or_pad",             ("take",),                                                                                                                 "numpy",  "numba", "cuda", "slabs",     0.0),
     Op("crop_to_mask",            ("bounds", "take"),                                                                                                        "numpy",  "numba", "cuda", "whole",     0.0),
     Op("stack",                   ("warp", "resample", "take"),                                                                                              "scipy",  "numba", "cuda", "slabs",     5e-6),

@@ -87,6 +87,24 @@ class IndexMap:
         return cls.crop(start, [a + m for a, m in zip(start, new_shape, strict=True)])
 
     @classmethod
+    def fitted(
+        cls, shape: Sequence[int], spacing: Sequence[float], new_shape: Sequence[int], *, keep_aspect: bool = True
+    ) -> IndexMap:
+        """The whole field of view into ``new_shape``, centre on centre.
+
+        With ``keep_aspect`` to voxels of one size in mm along all axes, as small as they can be; some lie beyond the
+        input then. Without, each axis is stretched by itself.
+        """
+        old, wanted = check_spacing(spacing, len(shape)), check_shape(new_shape)
+        if len(wanted) != len(shape):
+            msg = f"shape={wanted}: expected {len(shape)} axes"
+            raise ShapeError(msg)
+        steps = [n * s / m for n, s, m in zip(shape, old, wanted, strict=True)]
+        scale = [(max(steps) if keep_aspect else t) / s for t, s in zip(steps, old, strict=True)]
+        offset = [(n - 1) / 2 - (m - 1) / 2 * k for n, m, k in zip(shape, wanted, scale, strict=True)]
+        return cls.scaled(wanted, scale, offset)
+
+    @classmethod
     def reorient(cls, grid: Grid, axcodes: Sequence[str]) -> IndexMap:
         """Axes permuted and flipped so that each runs closest to the wanted direction."""
         wanted = check_axcodes(axcodes, grid.ndim)

@@ -28,6 +28,7 @@ from fastprep.pipeline.steps import (
     Reorient,
     Resample,
     Rescale,
+    Resize,
     Window,
 )
 
@@ -63,6 +64,7 @@ __all__ = [
     "Reorient",
     "Resample",
     "Rescale",
+    "Resize",
     "Robust",
     "Segment",
     "WhiteStripe",

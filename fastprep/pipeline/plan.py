@@ -33,7 +33,7 @@ from fastprep.pipeline.fills import Fill, mapped, measured
 from fastprep.pipeline.passes import Barrier, Pass, whole_box
 from fastprep.pipeline.run import Known, Run
 from fastprep.pipeline.scan_steps import Found, ScanStep
-from fastprep.pipeline.steps import IntensityStep, InterpolatingStep, MultiWindow, Resample, SpatialStep, Step
+from fastprep.pipeline.steps import IntensityStep, InterpolatingStep, MultiWindow, SpatialStep, Step
 
 
 @dataclass(frozen=True)
@@ -266,7 +266,7 @@ class _Compiler:
             return (0 if self.label else 1), False
         if self.label:
             return check_order(step.label_order), False
-        return check_order(step.order), isinstance(step, Resample) and step.antialias
+        return check_order(step.order), step.blurs
 
     def _fill_of(self, step: SpatialStep) -> tuple[Fill, ...]:
         given = getattr(step, "fill", None)

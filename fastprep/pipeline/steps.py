@@ -263,6 +263,11 @@ class InterpolatingStep(SpatialStep):
     label_order: str = "nearest"
     fill: float | None = None
 
+    @property
+    def blurs(self) -> bool:
+        """Whether what gets coarser is blurred first."""
+        return False
+
     def __post_init__(self) -> None:
         if check_order(self.order) == ONEHOT:
             msg = "order='onehot' is for labels: set label_order"
@@ -294,9 +299,39 @@ class Resample(InterpolatingStep):
         shape = None if self.shape is None else values.shape(self.shape)
         set_fields(self, spacing=spacing, shape=shape, antialias=values.flag("antialias", self.antialias))
 
+    @property
+    def blurs(self) -> bool:
+        """As it was told."""
+        return self.antialias
+
     def index_map(self, grid: Grid) -> IndexMap:
         """A scale and an offset per axis."""
         return IndexMap.spacing_change(grid.shape, grid.spacing, self.spacing, grid=self.grid, new_shape=self.shape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resize(InterpolatingStep):
+    """`fastprep.resize`."""
+
+    name = "resize"
+    shape: tuple[int, ...]
+    keep_aspect: bool = True
+    antialias: bool | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.antialias is not None:
+            values.flag("antialias", self.antialias)
+        set_fields(self, shape=values.shape(self.shape), keep_aspect=values.flag("keep_aspect", self.keep_aspect))
+
+    @property
+    def blurs(self) -> bool:
+        """As it was told, or where values are interpolated."""
+        return check_order(self.order) != 0 if self.antialias is None else self.antialias
+
+    def index_map(self, grid: Grid) -> IndexMap:
+        """One scale for all axes in mm, and the offset that keeps the centre."""
+        return IndexMap.fitted(grid.shape, grid.spacing, self.shape, keep_aspect=self.keep_aspect)
 
 
 @dataclass(frozen=True)
