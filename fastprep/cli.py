@@ -89,6 +89,8 @@ def cli() -> None:
 @click.option(
     "--split", help="train, val or test: what the scans are; a fitted pipeline refuses a val or test case it has seen."
 )
+@click.option("--masks", type=click.Path(path_type=Path), help="Folder with a mask for each scan, of the same name.")
+@click.option("--segmenter", metavar="MODEL", help="A model that finds the mask: .onnx, .pt, or package.module:name.")
 @click.option("--overwrite", is_flag=True, help="Do again what is done already.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done; write nothing.")
 def run(
@@ -102,6 +104,8 @@ def run(
     irregular: Any,
     labels: Sequence[str],
     split: str | None,
+    masks: Path | None,
+    segmenter: str | None,
     overwrite: bool,
     dry_run: bool,
 ) -> int:
@@ -110,6 +114,7 @@ def run(
     A run that was stopped goes on where it was; scans that fail are listed in failures.csv.
     """
     from fastprep.cohort.leaks import check_split, refuse_overlap
+    from fastprep.cohort.masks import masked
     from fastprep.cohort.work import Settings
     from fastprep.core.threads import set_num_threads
     from fastprep.pipeline import Pipeline
@@ -117,7 +122,8 @@ def run(
     from fastprep.pipeline.learned import require_fitted
 
     known = check_split(split)
-    settings = Settings(Pipeline.load(pipeline), output, form, irregular, overwrite, known, parse_device(device))
+    wanted, given = masked(Pipeline.load(pipeline), masks, segmenter)
+    settings = Settings(wanted, output, form, irregular, overwrite, known, parse_device(device), masks=given)
     require_fitted(settings.pipeline.steps)
     set_num_threads(threads)
     found = _subjects(_find(inputs, output, labels), settings.pipeline)

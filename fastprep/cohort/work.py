@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 from fastprep.cohort.cases import Case
 from fastprep.cohort.leaks import Split, trained_on
+from fastprep.cohort.masks import mask_for, mask_stamp, read_mask
 from fastprep.cohort.notes import collected
 from fastprep.cohort.outputs import write_text
 from fastprep.cohort.read import PACKAGES, Irregular, Scan, read_case
@@ -24,6 +25,7 @@ from fastprep.io.atomic import atomic_path, write_error
 from fastprep.ops.deskew import is_straight
 from fastprep.pipeline import Deskew, Pipeline
 from fastprep.pipeline.device import run_on_device
+from fastprep.pipeline.given_mask import with_mask
 from fastprep.pipeline.plan import Plan
 from fastprep.pipeline.run import Run
 from fastprep.pipeline.scan_steps import Looked, ScanStep, finder, scan_steps
@@ -52,6 +54,8 @@ class Settings:
     device: int | None = None
     #: Of the device's free memory, what one case may take.
     device_share: float = 1.0
+    #: By name, the masks that come with the scans; None where none do.
+    masks: Mapping[str, Case] | None = None
 
     def key(self, case: Case) -> dict[str, str]:
         """All that decides an output besides its input: where it differs, the case is done again."""
@@ -67,8 +71,23 @@ class Settings:
         models = [step.digest for step in self.pipeline.steps if isinstance(step, ScanStep) and step.digest]
         if models:
             key["models"] = " ".join(models)
+        if self.masks is not None:
+            key["mask"] = mask_stamp(case, self.masks, self._of)
         trained = self.pipeline.fitted_on
         return key if trained is None else {**key, "fitted_on": trained.digest, "split": self.split or ""}
+
+    @property
+    def _of(self) -> str:
+        """What the masks are of."""
+        step = finder(self.pipeline.steps)
+        return "" if step is None else step.what
+
+    def with_mask(self, pipeline: Pipeline, scan: Image, case: Case) -> Pipeline:
+        """The pipeline for a scan that brings its mask."""
+        if self.masks is None:
+            return pipeline
+        mask, finding = read_mask(mask_for(case, self.masks, self._of), scan)
+        return with_mask(pipeline, scan, mask, finding)
 
     def pipeline_on(self, grid: Grid) -> Pipeline:
         """The pipeline for a scan."""
@@ -128,7 +147,7 @@ def process(case: Case, settings: Settings, clock: Clock) -> dict[str, Any]:
             raise ReadError(msg)
         pipeline = settings.pipeline_on(scan.image.grid)
         with clock("look") if pipeline.finds else nullcontext():
-            looked = _look(scan.image, pipeline, settings)
+            looked = _look(scan.image, settings.with_mask(pipeline, scan.image, case), settings)
         seen = [finding["warning"] for finding in looked.found if "warning" in finding]
         plan = looked.pipeline.plan_for(scan.image)
         run = Run(check=clock.check) if settings.device is not None else Run(stage=clock, check=clock.check)

@@ -1,7 +1,9 @@
 """Pipelines: steps that compile to as few passes over memory as they can."""
 
 from fastprep.pipeline.barriers import N4, GaussianBias, HomomorphicBias, LocalNormalize, PolynomialBias
+from fastprep.pipeline.enhance_steps import Bilateral, Clahe, DenoiseNlm, DenoiseTv, Median
 from fastprep.pipeline.fuse import Fuse
+from fastprep.pipeline.given_mask import GivenMask
 from fastprep.pipeline.learned_steps import DatasetNormalize, LeastSquaresNormalize, Nyul
 from fastprep.pipeline.mask_steps import BodyMask, LungMask, NormalizeInMask, Segment
 from fastprep.pipeline.metal_check import MetalCheck
@@ -35,22 +37,28 @@ from fastprep.pipeline.steps import (
 __all__ = [
     "N4",
     "Barrier",
+    "Bilateral",
     "BodyMask",
+    "Clahe",
     "ClipHu",
     "CropOrPad",
     "CropToMask",
     "DatasetNormalize",
+    "DenoiseNlm",
+    "DenoiseTv",
     "Deskew",
     "FcmNormalize",
     "Flip",
     "Fuse",
     "GaussianBias",
+    "GivenMask",
     "HomomorphicBias",
     "Invert",
     "KdeNormalize",
     "LeastSquaresNormalize",
     "LocalNormalize",
     "LungMask",
+    "Median",
     "MetalCheck",
     "MinMax",
     "MultiWindow",

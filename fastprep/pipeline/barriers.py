@@ -47,21 +47,17 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class BarrierStep(Step, ABC):
-    """Base. ``mask`` is "foreground", that of `fastprep.foreground_mask`; "found"; or None for every voxel.
-
-    The foreground is found on the image as the first such step meets it, and is the same for those after it until a
-    spatial step moves the voxels; the next one then finds its own. What is "found" is the mask of a step such as
-    `LungMask`, which goes through the spatial steps as labels do.
-    """
+    """Base."""
 
     #: Whether it measures a map of the values and leaves the image alone; that map in words, and whether it is no Ramp.
     measures: ClassVar[bool] = False
     formula: ClassVar[str] = ""
     bends: ClassVar[bool] = False
-    mask: str | None = FOREGROUND
 
-    def __post_init__(self) -> None:
-        check_mask(self.mask)
+    @property
+    def where(self) -> str | None:
+        """The mask it looks inside, see `MaskedStep`; None is every voxel."""
+        return None
 
     @property
     def beyond(self) -> float | None:
@@ -72,6 +68,30 @@ class BarrierStep(Step, ABC):
     def apply(self, x: Any, mask: Any, grid: Grid, known: Known) -> Answer:
         """On one volume of that grid."""
 
+    @abstractmethod
+    def describe(self) -> str:
+        """What it does, for `Plan`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskedStep(BarrierStep, ABC):
+    """Base. ``mask`` is "foreground", that of `fastprep.foreground_mask`; "found"; or None for every voxel.
+
+    The foreground is found on the image as the first such step meets it, and is the same for those after it until a
+    spatial step moves the voxels; the next one then finds its own. What is "found" is the mask of a step such as
+    `LungMask`, which goes through the spatial steps as labels do.
+    """
+
+    mask: str | None = FOREGROUND
+
+    def __post_init__(self) -> None:
+        check_mask(self.mask)
+
+    @property
+    def where(self) -> str | None:
+        """As it was told."""
+        return self.mask
+
     def describe(self) -> str:
         """What it does, for `Plan`."""
         return f"{self._what()} of {_WHERE[self.mask]}"
@@ -81,7 +101,7 @@ class BarrierStep(Step, ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BiasStep(BarrierStep):
+class BiasStep(MaskedStep):
     """A bias corrector: the function of its name, with its fields as keywords where they are not None."""
 
     #: Whether the function takes ``progress``.
@@ -202,7 +222,7 @@ class GaussianBias(_SmoothBias):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LocalNormalize(BarrierStep):
+class LocalNormalize(MaskedStep):
     """`fastprep.local_normalize`; padding is 0 after it, as air far from the foreground is."""
 
     name = "local_normalize"

@@ -18,8 +18,8 @@ from fastprep.ops._masked import moments_of
 from fastprep.ops._morphology import check_radius
 from fastprep.ops.normalize_in_mask import METHODS
 from fastprep.ops.percentile_clip import check_percentiles
-from fastprep.pipeline.barriers import Answer, BarrierStep
-from fastprep.pipeline.run import FOUND, Known
+from fastprep.pipeline.barriers import Answer, MaskedStep
+from fastprep.pipeline.run import FOUND, Finding, Known
 from fastprep.pipeline.scan_steps import Look, MaskStep, keywords_of
 from fastprep.pipeline.values import flag, number, set_fields, several, whole
 
@@ -48,7 +48,7 @@ class BodyMask(MaskStep):
     def look(self, scan: Image) -> Look:
         """For what is denser than air."""
         mask = fastprep.body_mask(scan, **keywords_of(self))
-        return Look(mask, {"volume_ml": _inside(mask, f"body: nothing is above {self.threshold:g} HU")})
+        return Look(mask, size_of(mask, f"body: nothing is above {self.threshold:g} HU"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,12 +156,11 @@ class Segment(MaskStep):
         from fastprep.segment import segment
 
         mask, identity = segment(self.segmenter, scan), self.segmenter.identity
-        volume = _inside(mask, f"segment: {identity['name']} found nothing")
-        return Look(mask, {"model": identity, "volume_ml" if scan.grid.ndim == 3 else "area_cm2": volume})
+        return Look(mask, {"model": identity, **size_of(mask, f"segment: {identity['name']} found nothing")})
 
 
 @dataclass(frozen=True, kw_only=True)
-class NormalizeInMask(BarrierStep):
+class NormalizeInMask(MaskedStep):
     """`fastprep.normalize_in_mask`; padding after it is what is outside the mask, 0 unless ``outside`` is a number."""
 
     name = "normalize_in_mask"
@@ -208,10 +207,17 @@ class NormalizeInMask(BarrierStep):
         return f"{self.method} inside"
 
 
-def _inside(mask: Image, why: str) -> float:
-    """Millilitres of a mask; of one in a plane, square centimetres."""
+def size_of(mask: Image, why: str) -> Finding:
+    """Millilitres of a mask, or square centimetres of one in a plane.
+
+    Raises
+    ------
+    MaskError
+        Nothing is inside, with the words of ``why``.
+    """
     view = view_of(mask.array)
     count = moments_of(view, view).count
     if not count:
         raise MaskError(why)
-    return float(count * math.prod(mask.spacing) / 10 ** len(mask.spacing))
+    size = float(count * math.prod(mask.spacing) / 10 ** len(mask.spacing))
+    return {"volume_ml" if mask.grid.ndim == 3 else "area_cm2": size}

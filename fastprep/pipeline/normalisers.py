@@ -25,13 +25,13 @@ from fastprep.ops.percentile_clip import check_percentiles, percentile_clip_of, 
 from fastprep.ops.robust import robust_of, robust_ramp
 from fastprep.ops.white_stripe import check_width, white_stripe_of, white_stripe_ramp
 from fastprep.ops.zscore import zscore_ramp
-from fastprep.pipeline.barriers import Answer, BarrierStep
+from fastprep.pipeline.barriers import Answer, MaskedStep
 from fastprep.pipeline.run import Finding, Known
 from fastprep.pipeline.values import count, flag, number, positive, set_fields, several
 
 
 @dataclass(frozen=True, kw_only=True)
-class Normaliser(BarrierStep):
+class Normaliser(MaskedStep):
     """Base."""
 
     measures = True

@@ -164,11 +164,11 @@ class Barrier:
         """The step on one volume; ``into`` takes the result."""
         if known is None:
             known = Known()
-        mask = known.where(self.step.mask, x, self.index_map)
+        mask = known.where(self.step.where, x, self.index_map)
         if self.step.measures:
             known.note_variance(x, mask)
         array, measured, finding = self.step.apply(x, mask, self.grid, known)
-        known.tell(self.step.name, self.step.mask, finding)
+        known.tell(self.step.name, self.step.where, finding)
         if measured is not None:
             known.maps[self.number] = measured
         name = view_of(array).dtype.name
@@ -194,7 +194,7 @@ class Barrier:
 
     def between(self, leading: int) -> int:  # noqa: ARG002 - one volume after the other
         """Bytes beside input and result: a mask and what finding it takes, or two float32 volumes."""
-        return (1 if self.step.measures and not self.step.mask else 9) * math.prod(self.grid.shape)
+        return (1 if self.step.measures and not self.step.where else 9) * math.prod(self.grid.shape)
 
     def describe(self) -> str:
         """One line: what is looked at, and what is written."""

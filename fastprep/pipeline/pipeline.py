@@ -23,6 +23,7 @@ from fastprep.pipeline.device import on_device, parse_device, run_on_device, ten
 from fastprep.pipeline.fitting import fit_pipeline
 from fastprep.pipeline.fuse import Fuse
 from fastprep.pipeline.fused import FusedPlan, compile_fused
+from fastprep.pipeline.given_mask import with_mask
 from fastprep.pipeline.learned import TrainingCases, require_fitted
 from fastprep.pipeline.plan import Plan, compile_plan
 from fastprep.pipeline.scan_steps import CropToMask, Found, Looked, ScanStep, look, scan_steps
@@ -222,21 +223,22 @@ class Pipeline:
         """
         return self.plan(image.grid, kind=image.kind, modality=image.modality, rescale=image.rescale)
 
-    def look(self, image: Image) -> Looked:
+    def look(self, image: Image, mask: Any = None) -> Looked:
         """What the steps in front find on a scan, and the pipeline for it and for labels on its grid.
 
         Steps such as `LungMask` look at the scan as it is, on the pipeline's device. A pipeline without any is the
-        answer itself.
+        answer itself. ``mask``, an Image or array on the scan's grid, is what the step `GivenMask` waits for.
 
         Raises
         ------
         MaskError
-            A mask that is not there.
+            A mask that is not there, or is empty.
         ConfigError, ArgumentError, ShapeError
             Steps in an order that makes no sense; labels, or several volumes, instead of one scan.
         """
         self._check_modality("image", image.modality)
-        return look(self, self._to_look_at(image))
+        image = self._to_look_at(image)
+        return look(self if mask is None else with_mask(self, image, mask), image)
 
     def to(self, device: str) -> Pipeline:
         """The same pipeline on "cuda", "cuda:1", "cpu", or "auto": CUDA where there is a device.
@@ -268,14 +270,15 @@ class Pipeline:
         """
         return fit_pipeline(self, images)
 
-    def __call__(self, image: Image | Mapping[str, Image]) -> Image:
+    def __call__(self, image: Image | Mapping[str, Image], mask: Any = None) -> Image:
         """The prepared image, on its exact grid; channels come first.
 
-        A pipeline that begins with the step `Fuse` takes a mapping of its sequences' names to images.
+        A pipeline that begins with the step `Fuse` takes a mapping of its sequences' names to images, one with the step
+        `GivenMask` the scan's mask.
         """
         if isinstance(image, Mapping):
             return self._fused(image)
-        image, plan = self._planned(image)
+        image, plan = self._planned(image, mask)
         if self.device is None or device_of(image.array) == "gpu":
             array = plan(image.array)
         elif is_torch(image.array):
@@ -290,10 +293,10 @@ class Pipeline:
         """Whether a step has to look at each scan first."""
         return any(isinstance(step, ScanStep) and not isinstance(step, Found) for step in self.steps)
 
-    def _planned(self, image: Image) -> tuple[Image, Plan]:
+    def _planned(self, image: Image, mask: Any = None) -> tuple[Image, Plan]:
         """An image, and what is done to it now that it has been looked at."""
         image = self._to_look_at(image)
-        return image, self.look(image).pipeline.plan_for(image)
+        return image, self.look(image, mask).pipeline.plan_for(image)
 
     def _to_look_at(self, image: Image) -> Image:
         """On the pipeline's GPU, where what looks at it and what prepares it would both send it."""

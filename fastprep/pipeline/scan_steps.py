@@ -129,10 +129,12 @@ class Found(MaskStep):
 
     mask: Image
     what: str = ""
+    #: What there is to tell of a mask that was given, as long as it has not been told.
+    finding: Finding | None = None
 
     def look(self, scan: Image) -> Look:  # noqa: ARG002 - it has looked
         """The mask, once more."""
-        return Look(self.mask, {})
+        return Look(self.mask, self.finding or {})
 
     def to_dict(self) -> dict[str, Any]:
         """For people: a mask has no place in YAML."""
@@ -183,7 +185,7 @@ def scan_steps(steps: Sequence[Step]) -> list[ScanStep]:
     for step in steps:
         wants = isinstance(step, (CropToMask, _CropTo)) or getattr(step, "mask", None) == FOUND
         if wants and not finders:
-            msg = f"{step.name} wants a mask: put a step that finds one first, as lung_mask, body_mask or segment"
+            msg = f"{step.name} wants a mask: put a step that finds one first, as lung_mask, segment or given_mask"
             raise ConfigError(msg)
     return looking
 
@@ -191,7 +193,7 @@ def scan_steps(steps: Sequence[Step]) -> list[ScanStep]:
 def look(pipeline: Pipeline, scan: Image) -> Looked:
     """See `Pipeline.look`."""
     looking = scan_steps(pipeline.steps)
-    if all(isinstance(step, Found) for step in looking):
+    if all(isinstance(step, Found) and step.finding is None for step in looking):
         return Looked(pipeline)
     if scan.kind == "label":
         msg = f"{looking[0].name} looks at a scan, not at labels: prepare them with pipeline.look(scan).pipeline"
