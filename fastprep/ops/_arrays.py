@@ -117,6 +117,16 @@ def with_axis(view: Any, at: int) -> Any:
     return replace(view, shape=tuple(shape), strides=tuple(strides))
 
 
+def for_all(view: Any, many: int) -> Any:
+    """``many`` volumes; one (1, ...) as that of each."""
+    if len(view) == many:
+        return view
+    shape = (many, *view.shape[1:])
+    if isinstance(view, DeviceView):
+        return replace(view, shape=shape, strides=(0, *view.strides[1:]))
+    return np.broadcast_to(view, shape)
+
+
 def three(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Two space axes as three."""
     return shape if len(shape) == 3 else (1, *shape)

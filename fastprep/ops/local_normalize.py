@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from fastprep.core.box import reach_of
 from fastprep.core.checks import float_for
-from fastprep.core.device_view import DeviceView
 from fastprep.core.errors import ArgumentError
 from fastprep.core.image import Image
-from fastprep.ops._arrays import empty, with_shape
+from fastprep.ops._arrays import empty, for_all, with_shape
 from fastprep.ops._bias import scan_of
 from fastprep.ops._masked import spread_of
 from fastprep.registry import kernel
@@ -76,9 +74,8 @@ def local_normalize(
         raise ArgumentError(msg)
     scan = scan_of(x, mask, None, spacing)
     reach = reach_of(_widths(window, len(scan.space)), scan.spacing or (1.0,) * len(scan.space))
-    volumes, inside = scan.volumes, scan.mask
-    if inside is not None and len(inside) != len(volumes):
-        inside = _for_all(inside, len(volumes))
+    volumes = scan.volumes
+    inside = None if scan.mask is None else for_all(scan.mask, len(volumes))
     found = [spread_of(volumes[b], None if inside is None else inside[b]) for b in range(len(volumes))]
     out = empty((*scan.leading, *scan.space), float_for(volumes.dtype), scan.array)
     # Whole numbers less a whole number leave sums of whole numbers, which are exact.
@@ -102,11 +99,3 @@ def _widths(window: float | Sequence[float], ndim: int) -> tuple[float, ...]:
         msg = f"window={window}: expected a number above 0, or {ndim} of them"
         raise ArgumentError(msg)
     return widths
-
-
-def _for_all(mask: Any, many: int) -> Any:
-    """The mask of one volume as that of each."""
-    shape = (many, *mask.shape[1:])
-    if isinstance(mask, DeviceView):
-        return replace(mask, shape=shape, strides=(0, *mask.strides[1:]))
-    return np.broadcast_to(mask, shape)

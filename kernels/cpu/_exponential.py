@@ -16,6 +16,7 @@ _LOG2E = np.float32(1.4426950408889634)
 _LN2_HIGH = np.float32(0.693359375)
 _LN2_LOW = np.float32(-2.12194440e-4)
 _MOST = np.float32(88.0)
+_LEAST = np.float32(87.0)
 _ROUNDER = np.float32(1.5 * 2**23)
 
 
@@ -51,3 +52,21 @@ def exponential_less_one(x: Any) -> Any:
     p = fma(p * r, r, r)
     scale = _power_of_two(shifted)
     return fma(p, scale, scale - np.float32(1))
+
+
+@inline
+def falling_exponential(x: Any) -> Any:
+    """``exp(x)`` of a float32 that is at most 0, within 2e-7 of itself; held below -87."""
+    x = x if x > -_LEAST else -_LEAST
+    shifted = fma(x, _LOG2E, _ROUNDER)
+    n = shifted - _ROUNDER
+    r = fma(n, -_LN2_HIGH, x)
+    r = fma(n, -_LN2_LOW, r)
+    # Minimax of the relative error, |r| <= ln 2 / 2.
+    p = np.float32(0.008312525)
+    p = fma(p, r, np.float32(0.041890113))
+    p = fma(p, r, np.float32(0.166671145))
+    p = fma(p, r, np.float32(0.499992318))
+    p = fma(p * r, r, r)
+    scale = _power_of_two(shifted)
+    return fma(p, scale, scale)
