@@ -123,21 +123,22 @@ class DenoiseTv(FilterStep):
     """`fastprep.denoise_tv`."""
 
     name = "denoise_tv"
-    weight: float = 0.1
+    weight: float | None = None
     eps: float = 2e-4
     iterations: int = 200
 
     def __post_init__(self) -> None:
         set_fields(
             self,
-            weight=positive("weight", self.weight),
+            weight=None if self.weight is None else positive("weight", self.weight),
             eps=number("eps", self.eps),
             iterations=count("iterations", self.iterations),
         )
 
     def describe(self) -> str:
         """What it does, for `Plan`."""
-        return f"total variation, weight {self.weight:g}"
+        weight = "by the noise" if self.weight is None else f"{self.weight:g}"
+        return f"total variation, weight {weight}"
 
 
 @dataclass(frozen=True, kw_only=True)
