@@ -1,10 +1,19 @@
-"""Words of the command line that stand for numbers."""
+"""Options that commands share, and words that stand for numbers."""
 
 from __future__ import annotations
 
 import math
 
 import click
+
+IRREGULAR = click.option(
+    "--irregular",
+    type=click.Choice(["refuse", "resample"]),
+    default="refuse",
+    show_default=True,
+    help="DICOM stacks with a tilt or uneven gaps: refuse, or interpolate to a regular grid.",
+)
+THREADS = click.option("--threads", type=click.IntRange(1), help="[default: every core]")
 
 
 def counts(_context: object, _option: object, text: str | None) -> tuple[int, ...] | None:
@@ -26,6 +35,20 @@ def threshold_or_word(_context: object, _option: object, text: str) -> float | s
 def thresholds(_context: object, _option: object, text: str | None) -> tuple[float, ...]:
     """The numbers of "2000,2500,3000"."""
     return () if text is None else _numbers_of(text, "HU, as 2000,2500,3000")
+
+
+def clip_limits(_context: object, _option: object, text: str) -> tuple[float, ...]:
+    """The numbers of "1,2,3,4"."""
+    return _numbers_of(text, "clip limits, as 1,2,3,4")
+
+
+def tile_counts(_context: object, _option: object, text: str) -> tuple[int, ...]:
+    """The whole numbers of "4,8,16"."""
+    found = _numbers_of(text, "numbers of tiles, as 4,8,16")
+    if not all(n >= 1 and n.is_integer() for n in found):
+        msg = f"{text!r}: expected numbers of tiles, as 4,8,16"
+        raise click.BadParameter(msg)
+    return tuple(int(n) for n in found)
 
 
 def _numbers_of(text: str, expected: str, most: int | None = None) -> tuple[float, ...]:

@@ -18,7 +18,8 @@ except ImportError:  # a plain `pip install fastprep`, for its functions alone
     sys.exit("error: the command line needs click: pip install 'fastprep[scans]'")
 
 import fastprep
-from fastprep._options import counts, threshold_or_word, thresholds
+from fastprep._cli_quality import clahe_sweep, compare
+from fastprep._options import IRREGULAR, THREADS, counts, threshold_or_word, thresholds
 from fastprep._terminal import (
     bias_text,
     failures_text,
@@ -40,13 +41,6 @@ if TYPE_CHECKING:
     from fastprep.pipeline import Pipeline
 
 _INPUTS = click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=click.Path(path_type=Path))
-_IRREGULAR = click.option(
-    "--irregular",
-    type=click.Choice(["refuse", "resample"]),
-    default="refuse",
-    show_default=True,
-    help="DICOM stacks with a tilt or uneven gaps: refuse, or interpolate to a regular grid.",
-)
 _LABELS = click.option(
     "--labels", multiple=True, metavar="GLOB", help="File names that are label maps, e.g. '*_seg.nii.gz'."
 )
@@ -84,7 +78,7 @@ def cli() -> None:
 @click.option("--threads", type=click.IntRange(1), help="Threads in all, shared by the jobs.  [default: every core]")
 @click.option("--format", "form", type=click.Choice(["nii.gz", "nii", "npy", "zarr"]), default="nii.gz")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, or auto: CUDA where there is one.")
-@_IRREGULAR
+@IRREGULAR
 @_LABELS
 @click.option(
     "--split", help="train, val or test: what the scans are; a fitted pipeline refuses a val or test case it has seen."
@@ -139,7 +133,7 @@ def run(
 )
 @click.option("--jobs", type=click.IntRange(1), help="Scans at work at once.  [default: one per thread]")
 @click.option("--threads", type=click.IntRange(1), help="Threads in all, shared by the jobs.  [default: every core]")
-@_IRREGULAR
+@IRREGULAR
 @_LABELS
 @click.option("--overwrite", is_flag=True, help="Replace the output where there is one.")
 def fit(
@@ -210,7 +204,7 @@ def info(path: Path) -> int:
 @cli.command()
 @click.argument("pipeline")
 @click.argument("path", type=click.Path(path_type=Path))
-@_IRREGULAR
+@IRREGULAR
 @_LABELS
 def plan(pipeline: str, path: Path, irregular: Any, labels: Sequence[str]) -> int:
     """Show how PIPELINE would be carried out on the scans in PATH, without reading a voxel."""
@@ -249,8 +243,8 @@ def plan(pipeline: str, path: Path, irregular: Any, labels: Sequence[str]) -> in
 @click.option("--spline-spacing", type=float, metavar="MM", help="n4: first span of the splines.")
 @click.option("--sigma", type=float, metavar="MM", help="homomorphic, gaussian: width of the blur.")
 @click.option("--order", type=int, help="polynomial: highest degree.")
-@click.option("--threads", type=click.IntRange(1), help="[default: every core]")
-@_IRREGULAR
+@THREADS
+@IRREGULAR
 @click.option("--overwrite", is_flag=True, help="Do again what is done already.")
 def bias(
     scan: Path,
@@ -304,8 +298,8 @@ def bias(
 @click.option("--sweep", callback=thresholds, metavar="HU,HU,...", help="Volumes at these thresholds besides.")
 @click.option("--mask", is_flag=True, help="Write the implants' mask, too.")
 @click.option("--no-picture", is_flag=True, help="Write no picture; Matplotlib is not needed then.")
-@click.option("--threads", type=click.IntRange(1), help="[default: every core]")
-@_IRREGULAR
+@THREADS
+@IRREGULAR
 @_LABELS
 @click.option("--overwrite", is_flag=True, help="Do again what is done already.")
 def metal(
@@ -356,6 +350,10 @@ def metal(
     if signals:
         return 128 + signals[0]
     return 1 if any(outcome.status == "failed" for outcome, _ in done) else 0
+
+
+cli.add_command(compare)
+cli.add_command(clahe_sweep)
 
 
 @cli.command()

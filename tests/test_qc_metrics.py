@@ -11,8 +11,25 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from fastprep import Grid, Image
-from fastprep.core.errors import ArgumentError, DTypeError, GeometryError, NoKernelError, ShapeError
-from fastprep.qc import SurfaceDistance, dice, surface_distance
+from fastprep.core.errors import (
+    ArgumentError,
+    DeviceError,
+    DTypeError,
+    GeometryError,
+    NoKernelError,
+    ShapeError,
+)
+from fastprep.qc import metrics
+from fastprep.qc.metrics import (
+    SurfaceDistance,
+    dice,
+    iou,
+    precision,
+    sensitivity,
+    specificity,
+    surface_distance,
+    volumes,
+)
 
 
 def blobs(shape, seed):
@@ -83,6 +100,12 @@ def test_simpleitk(spacing):
         overlap = sitk.LabelOverlapMeasuresImageFilter()
         overlap.Execute(*images)
         assert dice(a, b) == pytest.approx(overlap.GetDiceCoefficient(), rel=1e-12)
+        assert iou(a, b) == pytest.approx(overlap.GetJaccardCoefficient(), rel=1e-12)
+        # SimpleITK's first image is the one that was found, its second the truth.
+        overlap.Execute(images[1], images[0])
+        assert sensitivity(a, b) == pytest.approx(1 - overlap.GetFalseNegativeError(), rel=1e-12)
+        assert precision(a, b) == pytest.approx(1 - overlap.GetFalseDiscoveryRate(), rel=1e-12)
+        assert specificity(a, b) == pytest.approx(1 - overlap.GetFalsePositiveError(), rel=1e-12)
         # Of the sets that the surfaces are.
         contours = [sitk.LabelContour(image, fullyConnected=False) for image in images]
         hausdorff = sitk.HausdorffDistanceImageFilter()
@@ -125,6 +148,32 @@ def test_nothing():
         assert found.mean == found.hausdorff95 == found.hausdorff == math.inf
 
 
+def test_nothing_to_find():
+    none, some = np.zeros((2, 4, 5, 6), bool)
+    some[1, 2, 3] = True
+    assert iou(none, none) == 1 and iou(none, some) == 0
+    assert math.isnan(sensitivity(none, some)) and sensitivity(some, none) == 0
+    assert math.isnan(precision(some, none)) and precision(none, some) == 0
+    assert math.isnan(specificity(~none, some)) and specificity(none, some) == 119 / 120
+    assert volumes(none, some, (1, 1, 1)).change == math.inf and math.isnan(volumes(none, none, (1, 1, 1)).change)
+
+
+def test_volumes():
+    a, b = blobs((12, 14, 16), 0)
+    found = volumes(a, b, (3, 1, 2))
+    assert (found.a_mm3, found.b_mm3) == (6.0 * a.sum(), 6.0 * b.sum())
+    assert found.change == pytest.approx(b.sum() / a.sum() - 1)
+    grid = Grid.from_spacing(a.shape, (3, 1, 2))
+    assert volumes(Image(a, grid, kind="label"), Image(b, grid, kind="label")) == found
+    with pytest.raises(ArgumentError, match="spacing is missing"):
+        volumes(a, b)
+
+
+def test_all_figures_have_one_name():
+    assert metrics.__all__ == sorted(metrics.__all__)
+    assert all(getattr(metrics, name).__doc__ for name in metrics.__all__)
+
+
 def test_images_and_libraries():
     a, b = blobs((12, 14, 16), 0)
     grid = Grid.from_spacing(a.shape, (3, 1, 2))
@@ -155,6 +204,24 @@ def test_errors():
 
 
 @pytest.mark.gpu
-def test_a_gpu(gpu):
-    with pytest.raises(NoKernelError, match="b is on a GPU"):
-        dice(np.zeros((2, 2), bool), gpu(np.zeros((2, 2), bool)))
+@pytest.mark.parametrize(
+    ("shape", "dtype"), [((5, 6, 7), "bool"), ((8, 9), "int16"), ((2, 3, 4, 5), "uint8"), ((9,), "bool")]
+)
+def test_a_gpu(gpu, shape, dtype):
+    """Counted where the masks are."""
+    a, b = ((np.random.default_rng(k).random(shape) < 0.6).astype(dtype) * np.array(3).astype(dtype) for k in range(2))
+    for figure in (dice, iou, sensitivity, specificity, precision):
+        assert figure(gpu(a), gpu(b)) == figure(a, b)
+
+
+@pytest.mark.gpu
+def test_two_devices(gpu):
+    a = np.zeros((2, 2), bool)
+    with pytest.raises(DeviceError, match="a on the CPU, b on GPU 0"):
+        dice(a, gpu(a))
+    with pytest.raises(NoKernelError, match="a is on a GPU"):
+        surface_distance(gpu(a), gpu(a), (1, 1))
+    with pytest.raises(ShapeError, match="expected that of a"):
+        dice(gpu(a), gpu(a[:1]))
+    with pytest.raises(DTypeError, match="expected a mask"):
+        dice(gpu(a), gpu(a * 0.5))

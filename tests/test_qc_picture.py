@@ -11,6 +11,7 @@ import pytest
 import fastprep as fp
 from fastprep.core.errors import ArgumentError, MissingExtraError, NonFiniteError, ShapeError, WriteError
 from fastprep.qc import picture
+from fastprep.qc._bins import edges_of
 from fastprep.qc.picture import bias_picture
 from fastprep.testing import bias_phantom, bias_phantom_on, patient_grid
 
@@ -148,9 +149,9 @@ def test_integers_make_no_comb():
     levels = np.random.default_rng(0).integers(20, 700, 200_000)
     for slope, intercept in ((1, 0), (0.37, -5), (12.5, 1000)):
         x = levels * slope + intercept
-        edges = picture._edges(x, x * 1.01)
+        edges = edges_of(x, x * 1.01)
         counts = np.histogram(x, edges)[0]
         inner = counts[2 : np.searchsorted(edges, x.max()) - 2]
         assert 50 < len(edges) < 400 and inner.min() > 0.7 * inner.max()
     smooth = np.random.default_rng(0).normal(0, 1, 200_000)
-    assert 195 < len(picture._edges(smooth, smooth)) < 206
+    assert 195 < len(edges_of(smooth, smooth)) < 206

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import fastprep
-from fastprep.cohort.cases import Case, find_cases
+from fastprep.cohort.cases import Case
 from fastprep.cohort.notes import collected, routed
 from fastprep.cohort.outputs import write_text, written_before
-from fastprep.cohort.read import PACKAGES, Irregular, Scan, read_case
+from fastprep.cohort.read import PACKAGES, Irregular, read_case
+from fastprep.cohort.single import one_volume, only_case
 from fastprep.cohort.sources import source
 from fastprep.cohort.work import Clock, relative
-from fastprep.core.errors import ArgumentError, ShapeError
+from fastprep.core.errors import ArgumentError
 from fastprep.core.image import Image
 from fastprep.core.namespace import host_view
 from fastprep.core.threads import num_threads
@@ -141,8 +142,8 @@ def correct_bias(
     require("matplotlib.figure")
     clock = Clock(check)
     with routed(), collected() as notes:
-        case = _only_case(path, settings.output)
-        marks = None if settings.mask in ("otsu", "none") else _only_case(Path(settings.mask), settings.output)
+        case = only_case(path, settings.output)
+        marks = None if settings.mask in ("otsu", "none") else only_case(Path(settings.mask), settings.output)
         with clock("hash"):
             sources = [source(each) for each in (case, marks) if each is not None]
         request = plain({
@@ -159,7 +160,7 @@ def correct_bias(
             return Corrected(case.id, record, is_old=True)
         with clock("read"):
             scan = read_case(case, settings.irregular)
-            image = _volume(scan, case)
+            image = one_volume(scan, case)
         with clock("mask"):
             mask = _mask(image, settings, marks)
         with clock("field"):
@@ -184,28 +185,9 @@ def correct_bias(
     return Corrected(case.id, record)
 
 
-def _only_case(path: Path, output: Path) -> Case:
-    cases = find_cases([path], output=output).cases
-    if len(cases) > 1:
-        msg = f"{path}: {len(cases)} scans, {', '.join(case.id for case in cases[:3])}, ...: expected one"
-        raise ArgumentError(msg)
-    return cases[0]
-
-
-def _volume(scan: Scan, case: Case) -> Image:
-    """The scan in physical units."""
-    image = scan.image
-    if len(image.array.shape) != image.grid.ndim:
-        msg = f"{case.id}: array of shape {tuple(image.array.shape)}: expected one volume, not several"
-        raise ShapeError(msg)
-    if image.rescale.is_identity:
-        return image
-    return image.with_array(fastprep.rescale(image.array, image.rescale.a, image.rescale.b))
-
-
 def _mask(image: Image, settings: BiasSettings, marks: Case | None) -> Image | None:
     if marks is not None:
-        return replace(_volume(read_case(marks, settings.irregular), marks), kind="label")
+        return replace(one_volume(read_case(marks, settings.irregular), marks), kind="label")
     if settings.mask == "none":
         return None
     mask: Image = fastprep.foreground_mask(image)

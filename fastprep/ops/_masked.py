@@ -58,10 +58,9 @@ def measured(name: str, x: Any, mask: Any, ndim: int | None, *how: Any) -> tuple
     """The leading axes of ``x``, and what kernel ``name`` finds of each volume; on a GPU of all in one go."""
     volumes = list(masked_volumes(x, mask, ndim))
     leading = tuple(i + 1 for i in volumes[-1][0])
-    fours = [_four(view, inside) for _, view, inside in volumes]
-    batches = _merged(fours) if isinstance(fours[0][0], DeviceView) else fours
     run = kernel(name, x)
-    return leading, [found for four in batches for found in run(*four, *how)]
+    fours = merged([_four(view, inside) for _, view, inside in volumes])
+    return leading, [found for four in fours for found in run(*four, *how)]
 
 
 def moments_of(view: Any, mask: Any, between: tuple[float, float] | None = None) -> Moments:
@@ -163,8 +162,10 @@ def histogram_of(view: Any, mask: Any, found: Moments, bins: int) -> npt.NDArray
     return counts
 
 
-def _merged(fours: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-    """Volumes (1, Z, Y, X) and their masks as one (B, Z, Y, X), where equal steps lead from each to the next."""
+def merged(fours: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Volumes (1, Z, Y, X) and what goes with them (or None); on a GPU one (B, Z, Y, X) if equal steps part them."""
+    if not isinstance(fours[0][0], DeviceView):
+        return fours
     whole = []
     for column in zip(*fours, strict=True):
         first = column[0]
@@ -174,7 +175,7 @@ def _merged(fours: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
         step = steps.pop() // first.dtype.itemsize if steps else 0
         strides = None if first is None else (step, *first.strides[1:])
         whole.append(strides and replace(first, shape=(len(fours), *first.shape[1:]), strides=strides))
-    return [(whole[0], whole[1])]
+    return [tuple(whole)]
 
 
 def _four(view: Any, mask: Any) -> tuple[Any, Any]:

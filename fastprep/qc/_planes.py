@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastprep.core.grid import Grid
 from fastprep.core.image import Image
 from fastprep.core.namespace import host_view
 
@@ -65,8 +66,14 @@ def planes_at(
 
 
 def frame_of(x: Any, ndim: int) -> tuple[Sequence[str], Sequence[float]]:
-    """Axis codes and spacing of an Image; nothing and ones of an array."""
-    return (x.grid.axcodes, x.spacing) if isinstance(x, Image) else ((), (1.0,) * ndim)
+    """Axis codes and spacing of an Image; nothing and ones of an array.
+
+    No codes either of a plane that has a spacing alone, as radiographs and pictures do: it is shown as it lies.
+    """
+    if not isinstance(x, Image):
+        return (), (1.0,) * ndim
+    is_placed = ndim > 2 or not x.grid.same_as(Grid.from_spacing(x.grid.shape, x.spacing))
+    return (x.grid.axcodes if is_placed else ()), x.spacing
 
 
 def host_of(x: Any) -> _Array:

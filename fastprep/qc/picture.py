@@ -11,6 +11,7 @@ import numpy.typing as npt
 from fastprep.core.errors import ArgumentError, NonFiniteError, ShapeError
 from fastprep.io._extras import require
 from fastprep.io.atomic import atomic_path
+from fastprep.qc._bins import edges_of
 from fastprep.qc._planes import Plane, frame_of, host_of, planes_at
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def bias_picture(
 
 
 def _histograms(axes: Any, before: _Array, after: _Array) -> None:
-    edges = _edges(before, after)
+    edges = edges_of(before, after)
     for name, values, colour in (("original", before, "0.55"), ("corrected", after, "tab:blue")):
         counts, _ = np.histogram(values, edges)
         mean = float(values.mean(dtype=np.float64))
@@ -108,21 +109,6 @@ def _histograms(axes: Any, before: _Array, after: _Array) -> None:
     axes.set(xlabel="intensity inside the mask", ylabel="voxels")
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _edges(before: _Array, after: _Array) -> _Array:
-    """Some 200 bins, each as wide as a whole number of the grey levels that integers were stored in.
-
-    Others would hold one level more than their neighbours every so often, and look like a comb.
-    """
-    low, high = np.percentile(np.concatenate([before, after]).astype(np.float64), (0.1, 99.9)).tolist()
-    width = max((high - low) / 200, 1e-6)
-    levels = np.unique(before[:: max(1, before.size // 100_000)].astype(np.float64))
-    step = float(np.diff(levels).min(initial=np.inf))
-    if width / 50 < step < np.inf:
-        width = max(1, round(width / step)) * step
-        low = float(levels[0]) + (np.floor((low - levels[0]) / step) - 0.5) * step
-    return np.asarray(low + width * np.arange(np.ceil((high - low) / width) + 1))
 
 
 def _outline(axes: Any, marks: _Array) -> None:
