@@ -18,6 +18,7 @@ from fastprep.pipeline import (
     N4,
     BodyMask,
     ClipHu,
+    Collimation,
     CropOrPad,
     CropToMask,
     DatasetNormalize,
@@ -45,6 +46,7 @@ from fastprep.pipeline import (
     Rescale,
     Robust,
     Segment,
+    VoiLut,
     WhiteStripe,
     Window,
     ZScore,
@@ -77,6 +79,7 @@ FULL = Pipeline(
         Nyul(percentiles=(1, 50, 99), output_range=(0, 1), landmarks=(0, 0.4, 1)),
         DatasetNormalize(mean=-100, std=300, low=-900, high=400),
         LeastSquaresNormalize(standard=(1, 1.5, 2)),
+        VoiLut(index=1),
         ClipHu(preset="lung"),
         MultiWindow(("lung", (40, 400)), out_range=(0, 255)),
         Invert((0, 255)),
@@ -101,7 +104,7 @@ def image(dtype: str = "int16", **how: Any) -> fp.Image:
 
 
 def test_yaml_round_trip():
-    assert {type(s) for s in FULL.steps} == set(STEPS.values()) - {Fuse, BodyMask, LungMask}
+    assert {type(s) for s in FULL.steps} == set(STEPS.values()) - {Fuse, BodyMask, LungMask, Collimation}
     sequences = {"t1": {"match": "*T1*", "steps": [s.to_dict() for s in FULL.steps[2:8]]}, "pd": {}}
     fused = Pipeline(
         [Fuse(sequences=sequences, onto="pd", method="weighted", weights=(1, 2), tolerance=9, order="cubic")]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from fastprep.cohort import memory
 from fastprep.cohort.cases import Case, Found
@@ -159,7 +160,8 @@ class _Work:
         with thread_limit(self.threads), collected():
             scan, held = describe_case(case, self.irregular)
             before = straightened(prefix, scan.grid, self.irregular)
-            plan = before.plan(scan.grid, kind=case.kind, modality=scan.modality, rescale=scan.rescale)
+            how: dict[str, Any] = {"modality": scan.modality, "rescale": scan.rescale, "voi": scan.voi}
+            plan = before.plan(scan.grid, kind=case.kind, **how)
             need = held + memory.needed(scan, plan)
             if need > self.budget:
                 msg = f"needs {need / 2**30:.2f} GiB of memory; {self.budget / 2**30:.2f} GiB are free for a case"

@@ -105,7 +105,7 @@ def plan_case(case: Case, settings: Settings) -> tuple[Plan | FusedPlan, int]:
         return plan_subject(case, settings)
     scan, held = describe_case(case, settings.irregular)
     pipeline = settings.pipeline_on(scan.grid)
-    plan = pipeline.plan(scan.grid, kind=case.kind, modality=scan.modality, rescale=scan.rescale)
+    plan = pipeline.plan(scan.grid, kind=case.kind, modality=scan.modality, rescale=scan.rescale, voi=scan.voi)
     return plan, held + memory.needed(scan, plan)
 
 

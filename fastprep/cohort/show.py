@@ -85,6 +85,7 @@ def _series_lines(case: Case, *, tolerant: bool) -> list[str]:
     lines.append(f"  pixels    {info.photometric}, {info.bits_stored} bits, transfer syntax {info.transfer_syntax}")
     if windows:
         lines.append(f"  windows   {windows} (level/width, not applied)")
+    lines += [f"  voi       [{i}] {view}" for i, view in enumerate(info.voi.views if info.voi else ())]
     return lines + [f"  warning   {relative(text, case)}" for text in info.warnings]
 
 

@@ -35,7 +35,9 @@ def plan_subject(case: Case, settings: Settings) -> tuple[FusedPlan, int]:
     if case.error is not None:
         raise case.error
     found = {name: describe_case(member, settings.irregular) for name, member in case.members}
-    headers = {name: Header(scan.grid, "scalar", scan.modality, scan.rescale) for name, (scan, _) in found.items()}
+    headers = {
+        name: Header(scan.grid, "scalar", scan.modality, scan.rescale, scan.voi) for name, (scan, _) in found.items()
+    }
     plan = _straightened(settings, {name: h.grid for name, h in headers.items()}).plan_sequences(headers)
     scans = {name: scan for name, (scan, _) in found.items()}
     return plan, sum(held for _, held in found.values()) + needed_together(scans, plan)

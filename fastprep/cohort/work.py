@@ -32,7 +32,10 @@ from fastprep.pipeline.scan_steps import Looked, ScanStep, finder, scan_steps
 from fastprep.pipeline.sidecar import sidecar, to_json
 from fastprep.pipeline.statistics import in_units, inverse_of, statistics, unclipped
 from fastprep.pipeline.transfers import download
+from fastprep.pipeline.xray_steps import voi_used
 from fastprep.registry import gpu_driver
+
+_NO_VOI = "voi_lut: the file holds no window and no table that can be applied: its values stay as they are"
 
 
 class Cancelled(Exception):  # noqa: N818 - no error: the user asked for it
@@ -148,7 +151,9 @@ def process(case: Case, settings: Settings, clock: Clock) -> dict[str, Any]:
         pipeline = settings.pipeline_on(scan.image.grid)
         with clock("look") if pipeline.finds else nullcontext():
             looked = _look(scan.image, settings.with_mask(pipeline, scan.image, case), settings)
+        shown = voi_used(pipeline.steps, scan.image.voi)
         seen = [finding["warning"] for finding in looked.found if "warning" in finding]
+        seen += [_NO_VOI] if shown == "" and scan.facts["format"] == "dicom" else []
         plan = looked.pipeline.plan_for(scan.image)
         run = Run(check=clock.check) if settings.device is not None else Run(stage=clock, check=clock.check)
         after = _compute(scan, plan, settings, clock, run)
@@ -169,7 +174,7 @@ def process(case: Case, settings: Settings, clock: Clock) -> dict[str, Any]:
             before=scan.image,
             after=after,
             sources=[made_from],
-            scan=scan.facts,
+            scan={**scan.facts, "voi_used": shown} if shown else scan.facts,
             limits=limits,
             statistics=stats,
             warnings=[relative(text, case) for text in (*scan.warnings, *trained.warnings, *seen, *notes)],

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from fastprep.core.errors import ArgumentError, ShapeError
 from fastprep.core.grid import Grid
 from fastprep.core.ramp import Ramp
+from fastprep.core.voi import Voi
 
 Kind = Literal["scalar", "label"]
 
@@ -19,7 +20,9 @@ class Image:
 
     ``kind`` is "scalar" (may be interpolated) or "label" (never blended). ``modality`` is DICOM's word ("CT",
     "MR", "CR", ...) or None; it decides the default fill. ``rescale`` maps the stored numbers to physical
-    units and is the identity except for images read with ``rescale=False``.
+    units and is the identity except for images read with ``rescale=False``. ``voi`` is how a radiograph's file wants
+    its physical values shown, see `fastprep.voi_lut`, or None; spatial operations keep it, whatever makes other values
+    of them drops it.
 
     Examples
     --------
@@ -34,6 +37,7 @@ class Image:
     kind: Kind = "scalar"
     modality: str | None = None
     rescale: Ramp = field(default=Ramp())
+    voi: Voi | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         shape = tuple(self.array.shape)
@@ -54,9 +58,9 @@ class Image:
         """What lies beyond the field of view: air for CT, else 0."""
         return -1024.0 if self.modality == "CT" and self.kind == "scalar" else 0.0
 
-    def with_array(self, array: Any, grid: Grid | None = None) -> Image:
-        """The same image with other numbers, in physical units, and another grid."""
-        return replace(self, array=array, grid=self.grid if grid is None else grid, rescale=Ramp())
+    def with_array(self, array: Any, grid: Grid | None = None, *, voi: Voi | None = None) -> Image:
+        """The same image with other numbers, in physical units, and another grid; ``voi`` where it still holds."""
+        return replace(self, array=array, grid=self.grid if grid is None else grid, rescale=Ramp(), voi=voi)
 
     def to_index(self, points: Sequence[Sequence[float]]) -> Any:
         """Index of RAS points in this image; world points need no map between images, index points do."""

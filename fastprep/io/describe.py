@@ -14,6 +14,7 @@ import numpy as np
 from fastprep.core.errors import FastprepError, GeometryError, ReadError
 from fastprep.core.grid import Grid
 from fastprep.core.ramp import Ramp
+from fastprep.core.voi import Voi
 from fastprep.io._extras import require
 
 
@@ -26,6 +27,7 @@ class Description:
     dtype: np.dtype[Any]
     modality: str | None = None
     rescale: Ramp = field(default=Ramp())
+    voi: Voi | None = None
 
     @property
     def nbytes(self) -> int:

@@ -2,7 +2,8 @@
 
 Slices are placed by ImagePositionPatient and ImageOrientationPatient alone; array axes are (z, y, x), z along the
 slice normal; the affine is exact, RAS millimetres. What forms no regular volume is refused with the remedy named.
-Modality LUT first, then MONOCHROME1 inversion; display windows are reported and never applied.
+Modality LUT first, then MONOCHROME1 inversion; windows and VOI LUTs are not applied: ``Image.voi`` of a radiograph
+holds them, inverted as it is, for `fastprep.voi_lut`.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from typing import Any, get_args
 
 from fastprep.core.errors import ArgumentError, ReadError, SeriesError
 from fastprep.core.image import Image
+from fastprep.core.voi import Voi
 from fastprep.io.describe import Description
 from fastprep.io.dicom_geometry import Irregular, Stack, flat_stack, stack
-from fastprep.io.dicom_header import Header, hash_uid, image_files, read_headers
+from fastprep.io.dicom_header import RADIOGRAPHS, Header, hash_uid, image_files, read_headers
+from fastprep.io.dicom_luts import voi_of
 from fastprep.io.dicom_volume import blend_planes, decode_volume, volume_format
 
 __all__ = [
@@ -33,7 +36,6 @@ __all__ = [
 ]
 
 _PathLike = str | os.PathLike[str]
-_RADIOGRAPHS = frozenset({"CR", "DX", "IO", "MG", "PX", "RF", "RG", "XA"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +81,8 @@ class SeriesInfo:
     """What was read, without anything that names the patient.
 
     ``files`` are sorted by position; ``windows`` are the file's (center, width) pairs, in physical units, reported
-    and not applied; ``inverted`` says MONOCHROME1 was turned; ``tilt_degrees`` is 0 within tolerance.
+    and not applied; ``voi`` is what of them, and of VOI LUTs, a radiograph's image carries; ``inverted`` says that
+    MONOCHROME1 (or PresentationLUTShape INVERSE) was turned; ``tilt_degrees`` is 0 within tolerance.
     """
 
     modality: str
@@ -95,6 +98,7 @@ class SeriesInfo:
     transfer_syntax: str
     tilt_degrees: float
     interpolated: bool
+    voi: Voi | None
     warnings: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -113,6 +117,7 @@ class SeriesInfo:
             "transfer_syntax": self.transfer_syntax,
             "tilt_degrees": self.tilt_degrees,
             "interpolated": self.interpolated,
+            **({} if self.voi is None else {"voi": [str(view) for view in self.voi.views]}),
             "warnings": list(self.warnings),
         }
 
@@ -166,7 +171,8 @@ def read_series(
         exact sheared affine. "resample": besides, irregular gaps and missing slices are interpolated linearly
         between neighbouring slices to regular positions; a tilt stays in the affine.
     invert_monochrome1
-        Turn MONOCHROME1 radiographs so that dense is bright. Other modalities hold quantities and are left alone.
+        Turn radiographs that say MONOCHROME1, or PresentationLUTShape INVERSE, so that dense is bright. Other
+        modalities hold quantities and are left alone.
 
     Raises
     ------
@@ -180,11 +186,12 @@ def read_series(
     headers, pile, radiograph = _arranged(files, irregular)
     head = headers[0]
     invert = _inverts(head, radiograph, invert_monochrome1)
+    voi = voi_of(pile.planes, inverted=invert) if radiograph else None
     array, rest = decode_volume(pile.planes, rescale=rescale, invert=invert)
     if pile.blend is not None:
         array = blend_planes(array, pile.blend)
-    image = Image(array.reshape(pile.grid.shape), pile.grid, modality=head.modality or None, rescale=rest)
-    return image, _info(head, pile, inverted=invert, radiograph=radiograph)
+    image = Image(array.reshape(pile.grid.shape), pile.grid, modality=head.modality or None, rescale=rest, voi=voi)
+    return image, _info(head, pile, inverted=invert, radiograph=radiograph, voi=voi)
 
 
 def describe_series(
@@ -197,9 +204,10 @@ def describe_series(
     """What ``read_series`` would return, without its voxels, from the headers alone; raises as it does."""
     headers, pile, radiograph = _arranged(files, irregular)
     inverted = _inverts(headers[0], radiograph, invert_monochrome1)
+    voi = voi_of(pile.planes, inverted=inverted) if radiograph else None
     dtype, rest = volume_format(pile.planes, rescale=rescale)
-    scan = Description(pile.grid, pile.grid.shape, dtype, headers[0].modality or None, rest)
-    return scan, _info(headers[0], pile, inverted=inverted, radiograph=radiograph)
+    scan = Description(pile.grid, pile.grid.shape, dtype, headers[0].modality or None, rest, voi)
+    return scan, _info(headers[0], pile, inverted=inverted, radiograph=radiograph, voi=voi)
 
 
 def _arranged(files: Series | Iterable[_PathLike], irregular: Irregular) -> tuple[tuple[Header, ...], Stack, bool]:
@@ -212,15 +220,18 @@ def _arranged(files: Series | Iterable[_PathLike], irregular: Irregular) -> tupl
     planes = tuple((header, frame) for header in headers for frame in header.frames)
     flat = len(planes) == 1 and None in (planes[0][1].position, planes[0][1].orientation)
     pile = flat_stack(planes[0]) if flat else stack(planes, irregular)
-    return headers, pile, flat or headers[0].modality in _RADIOGRAPHS
+    return headers, pile, flat or headers[0].modality in RADIOGRAPHS
 
 
 def _inverts(head: Header, radiograph: bool, wanted: bool) -> bool:
-    return wanted and radiograph and head.photometric == "MONOCHROME1"
+    return wanted and radiograph and (head.photometric == "MONOCHROME1" or head.shape == "INVERSE")
 
 
-def _info(head: Header, pile: Stack, *, inverted: bool, radiograph: bool) -> SeriesInfo:
+def _info(head: Header, pile: Stack, *, inverted: bool, radiograph: bool, voi: Voi | None) -> SeriesInfo:
     notes = dict.fromkeys(note for header, _ in pile.planes for note in header.notes)
+    if radiograph and (head.photometric, head.shape) in (("MONOCHROME1", "IDENTITY"), ("MONOCHROME2", "INVERSE")):
+        notes[f"{head.photometric} with PresentationLUTShape {head.shape}: one says that dense is dark"] = None
+    notes.update(dict.fromkeys(voi.problems if voi else ()))
     if head.photometric == "MONOCHROME1" and not radiograph:
         notes[f"MONOCHROME1 in {head.modality}: its values are quantities and were not inverted"] = None
     return SeriesInfo(
@@ -237,6 +248,7 @@ def _info(head: Header, pile: Stack, *, inverted: bool, radiograph: bool) -> Ser
         transfer_syntax=head.syntax,
         tilt_degrees=pile.tilt_degrees,
         interpolated=pile.blend is not None,
+        voi=voi,
         warnings=(*notes, *pile.notes),
     )
 

@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
 from fastprep.core.errors import ReadError
 from fastprep.io._extras import require
+from fastprep.io.dicom_luts import Lut, modality_lut, voi_luts
 from fastprep.io.dicom_values import Values
 
+#: Modalities of DICOM whose pictures are shadows: intensities to be seen, not quantities.
+RADIOGRAPHS = frozenset({"CR", "DX", "IO", "MG", "PX", "RF", "RG", "XA"})
 _PREAMBLE = 132
 DEFLATED = "1.2.840.10008.1.2.1.99"
 _MOST_FRAMES = 1 << 20
@@ -53,11 +55,13 @@ _WINDOW_CENTER = 0x00281050
 _WINDOW_WIDTH = 0x00281051
 _INTERCEPT = 0x00281052
 _SLOPE = 0x00281053
+_VOI_FUNCTION = 0x00281056
 _LUT_SEQUENCE = 0x00283000
-_LUT_DESCRIPTOR = 0x00283002
-_LUT_DATA = 0x00283006
+_VOI_LUT_SEQUENCE = 0x00283010
+_PLANE_POSITION = 0x00209113
 _SHARED_GROUPS = 0x52009229
 _FRAME_GROUPS = 0x52009230
+_PRESENTATION_SHAPE = 0x20500020
 _PIXEL_DATA = 0x7FE00010
 
 #: What tells slices at one position apart, for the message that refuses them.
@@ -71,7 +75,7 @@ _WANTED = [
     _IMAGE_TYPE, _MODALITY, _THICKNESS, _SPACING_BETWEEN, _IMAGER_SPACING, _STUDY_UID, _SERIES_UID, _SERIES_NUMBER,
     _POSITION, _ORIENTATION, _SAMPLES, _PHOTOMETRIC, _FRAMES, _ROWS, _COLUMNS, _PIXEL_SPACING, _BITS_ALLOCATED,
     _BITS_STORED, _HIGH_BIT, _SIGNED, _WINDOW_CENTER, _WINDOW_WIDTH, _INTERCEPT, _SLOPE, _LUT_SEQUENCE, _SHARED_GROUPS,
-    _FRAME_GROUPS, *_PHASES,
+    _FRAME_GROUPS, _VOI_FUNCTION, _VOI_LUT_SEQUENCE, _PRESENTATION_SHAPE, *_PHASES,
 ]  # fmt: skip
 
 # warnings.catch_warnings changes the whole process: two of ours at once could leave the filters altered.
@@ -92,16 +96,8 @@ class Frame:
     slope: float
     intercept: float
     windows: tuple[tuple[float, float], ...]
+    function: str
     phase: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Lut:
-    """Modality LUT: ``table[clip(stored - first, 0, len - 1)]``, in values of ``bits`` bits."""
-
-    first: int
-    bits: int
-    table: npt.NDArray[np.uint16]
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +123,10 @@ class Header:
     pixel_offset: int | None
     frames: tuple[Frame, ...]
     lut: Lut | None
+    #: Those that cannot be read as what is wrong with them.
+    voi_luts: tuple[Lut | str, ...]
+    #: PresentationLUTShape.
+    shape: str
     notes: tuple[str, ...]
 
     @cached_property
@@ -208,12 +208,14 @@ def _build(path: Path, file: BinaryIO, dataset: Any, caught: list[warnings.Warni
     modality = top.text(_MODALITY)
     implicit, little = dataset.original_encoding
     offset = None if syntax == DEFLATED else _pixel_offset(file, little)
+    signed = bool(top.integer(_SIGNED, 0))
     if (offset is None and syntax != DEFLATED) or top.raw(_ROWS) is None:
         msg = f"{path}: holds no image{f' (modality {modality})' if modality else ''}, or ends before its pixel data"
         raise ReadError(msg)
     if "MOSAIC" in top.text(_IMAGE_TYPE).split("\\"):
         msg = f"{path}: a Siemens mosaic, many slices tiled in one image: convert it first, e.g. with dcm2niix"
         raise ReadError(msg)
+    frames = _frames(top, modality)
     header = Header(
         path=path,
         study_uid=top.text(_STUDY_UID),
@@ -227,13 +229,15 @@ def _build(path: Path, file: BinaryIO, dataset: Any, caught: list[warnings.Warni
         bits_allocated=top.integer(_BITS_ALLOCATED),
         bits_stored=top.integer(_BITS_STORED, top.integer(_BITS_ALLOCATED)),
         high_bit=top.integer(_HIGH_BIT, top.integer(_BITS_STORED, top.integer(_BITS_ALLOCATED)) - 1),
-        signed=bool(top.integer(_SIGNED, 0)),
+        signed=signed,
         syntax=syntax,
         implicit=bool(implicit),
         little_endian=bool(little),
         pixel_offset=offset,
-        frames=_frames(top),
-        lut=_modality_lut(top),
+        frames=frames,
+        lut=modality_lut(top, signed=signed),
+        voi_luts=voi_luts(top, negative=signed or frames[0].intercept < 0),
+        shape=top.text(_PRESENTATION_SHAPE).upper(),
         notes=tuple(str(w.message) for w in caught),
     )
     _check_format(header)
@@ -270,11 +274,17 @@ def _check_format(header: Header) -> None:
     raise ReadError(msg)
 
 
-def _frames(top: Values) -> tuple[Frame, ...]:
+def _frames(top: Values, modality: str) -> tuple[Frame, ...]:
     count = int((top.numbers(_FRAMES) or (1,))[0])
     shared, groups = top.items(_SHARED_GROUPS), top.items(_FRAME_GROUPS)
     if count == 1 and not groups:
         return (_frame(0, [top]),)
+    if modality in RADIOGRAPHS and count > 1 and not (groups and groups[0].items(_PLANE_POSITION)):
+        msg = (
+            f"{top.path}: a moving X-ray ({modality}) of {count} frames: a radiograph is one frame. Save the frames you"
+            " want as files of their own, e.g. dcm2img or pydicom's pixel_array[i]"
+        )
+        raise ReadError(msg)
     if len(groups) != count or not 0 < count < _MOST_FRAMES:
         msg = (
             f"{top.path}: {count} frames with {len(groups)} per-frame positions: their places in the patient are"
@@ -318,28 +328,9 @@ def _frame(index: int, sources: list[Values]) -> Frame:
         slope=1.0 if slope is None else slope,
         intercept=0.0 if intercept is None else intercept,
         windows=tuple(zip(centers, widths, strict=False)),
+        function=next((text for s in sources if (text := s.text(_VOI_FUNCTION))), ""),
         phase=tuple(phase.items()),
     )
-
-
-def _modality_lut(top: Values) -> Lut | None:
-    items = top.items(_LUT_SEQUENCE)
-    if not items:
-        return None
-    descriptor, data = items[0].raw(_LUT_DESCRIPTOR), items[0].raw(_LUT_DATA)
-    if descriptor is None or data is None or len(descriptor) < 6:
-        msg = f"{top.path}: Modality LUT without descriptor or data"
-        raise ReadError(msg)
-    order = "<" if top.dataset.original_encoding[1] else ">"
-    length, _, bits = np.frombuffer(descriptor[:6], f"{order}u2").tolist()
-    length = length or 1 << 16
-    signed = bool(top.integer(_SIGNED, 0))
-    first = int.from_bytes(descriptor[2:4], "little" if order == "<" else "big", signed=signed)
-    table = np.frombuffer(data, np.uint8 if len(data) in (length, length + length % 2) else f"{order}u2")
-    if len(table) < length or not 1 <= bits <= 16:
-        msg = f"{top.path}: Modality LUT of {len(table)} entries, where its descriptor says {length} of {bits} bits"
-        raise ReadError(msg)
-    return Lut(first, bits, table[:length].astype(np.uint16))
 
 
 def image_files(path: Path) -> list[Path]:

@@ -41,8 +41,15 @@ class Values:
         if value is None or len(value) < 2:
             msg = f"{self.path}: no value for {keyword(tag)}"
             raise ReadError(msg)
-        order = self.dataset.get_item(tag).is_little_endian
-        return int.from_bytes(value[:2], "little" if order else "big")
+        return int.from_bytes(value[:2], "little" if self.order(tag) == "<" else "big")
+
+    def order(self, tag: int) -> str:
+        """The byte order of an element that is there, as NumPy writes it."""
+        return "<" if self.dataset.get_item(tag).is_little_endian else ">"
+
+    def kind(self, tag: int) -> str:
+        """The value representation of an element that is there; "" where the file does not say."""
+        return self.dataset.get_item(tag).VR or ""
 
     def numbers(self, tag: int) -> tuple[float, ...]:
         """Decimal or integer strings, () where absent."""

@@ -60,10 +60,10 @@ def masks_of(mask: Any, name: str = "mask") -> Masks:
     shape = shape_of(array)
     ndim = mask.grid.ndim if isinstance(mask, Image) else max(2, min(len(shape), 3))
     leading, space = check_space(shape, ndim, name=name)
-    return Masks(mask, array, _as_bytes(mask_view(array, name), array), leading, space)
+    return Masks(mask, array, as_bytes(mask_view(array, name), array), leading, space)
 
 
-def _as_bytes(view: Any, array: Any) -> Any:
+def as_bytes(view: Any, array: Any) -> Any:
     """A mask as bytes of which those that are not 0 are set."""
     if isinstance(view, np.ndarray):
         return view != 0 if view.itemsize > 1 else view.view(np.uint8)

@@ -13,6 +13,7 @@ from fastprep.core.errors import ArgumentError
 from fastprep.core.namespace import dtype_name
 from fastprep.core.piecewise import MOST_KNOTS, Piecewise
 from fastprep.core.ramp import Ramp
+from fastprep.core.voi import VoiTable
 from fastprep.ops._arrays import empty, view_of, with_shape
 from fastprep.registry import kernel, recorded, replay
 
@@ -51,6 +52,11 @@ def apply_piecewise(
     return _apply("piecewise", x, maps, _knots, dtype, channels, into)
 
 
+def apply_table(x: Any, table: VoiTable, *, dtype: Any = None, into: Any = None) -> Any:
+    """``x`` (...) through the entries of a VOI LUT."""
+    return _apply("look_up", x, [table], lambda _: (table.first, table.values), dtype, False, into)
+
+
 def _ramp_table(ramps: Sequence[Ramp]) -> tuple[npt.NDArray[np.float64], ...]:
     return (np.array([r.to_tuple() for r in ramps], dtype=np.float64),)
 
@@ -68,7 +74,7 @@ def _apply(
     function: str,
     x: Any,
     maps: Sequence[Any],
-    table: Callable[[Any], tuple[npt.NDArray[np.float64], ...]],
+    table: Callable[[Any], tuple[Any, ...]],
     dtype: Any,
     channels: bool,
     into: Any,

@@ -88,7 +88,7 @@ def sample(
 def sample_image(x: Any, index_map: IndexMap, **how: Any) -> Any:
     """`sample` of an array, or of an Image, which keeps its kind and gets the exact new grid."""
     if isinstance(x, Image):
-        return x.with_array(sample(x.array, index_map, pre=x.rescale, **how), index_map.grid(x.grid))
+        return x.with_array(sample(x.array, index_map, pre=x.rescale, **how), index_map.grid(x.grid), voi=x.voi)
     return sample(x, index_map, **how)
 
 

@@ -57,7 +57,7 @@ def resample_to(
         fill=image.default_fill if fill is None else fill,
         dtype=dtype,
     )
-    return result.with_array(result.array, target)
+    return result.with_array(result.array, target, voi=result.voi)
 
 
 def map_between(grid: Grid, target: Grid) -> IndexMap:

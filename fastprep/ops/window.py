@@ -7,13 +7,9 @@ from typing import Any
 from fastprep.core.checks import check_range
 from fastprep.core.errors import ArgumentError
 from fastprep.core.ramp import Ramp
+from fastprep.core.window import FUNCTIONS, kernel_of, ramp_of
 from fastprep.ops._pointwise import apply_ramps
 from fastprep.ops.presets import WINDOWS, find_preset
-
-FUNCTIONS = ("linear_exact", "linear", "sigmoid")
-#: A DICOM window of width 1 is a step; this is how steep the Ramp is that stands for it.
-_STEP_SLOPE = 2.0**30
-_STEP_HALF_WIDTH = 2.0**-12
 
 
 def window(
@@ -63,11 +59,6 @@ def window(
     return apply_ramps(x, [ramp], dtype=dtype, function=kernel_of(function))
 
 
-def kernel_of(function: str) -> str:
-    """The kernel behind a window function."""
-    return "sigmoid" if function == "sigmoid" else "ramp"
-
-
 def window_ramp(
     level: float | None, width: float | None, preset: str | None, function: str, out_range: tuple[float, float]
 ) -> Ramp:
@@ -76,19 +67,7 @@ def window_ramp(
         msg = f"function={function!r}: expected one of {', '.join(FUNCTIONS)}"
         raise ArgumentError(msg)
     c, w = _level_and_width(level, width, preset)
-    lo, hi = check_range(*out_range, name="out_range")
-    smallest = 1.0 if function == "linear" else 0.0
-    if not (w >= smallest and w > 0):
-        msg = f"width={w}: expected {'at least 1' if smallest else 'a number above 0'} for function={function!r}"
-        raise ArgumentError(msg)
-    if function == "sigmoid":
-        return Ramp(4 / w, -4 * c / w, lo, hi)
-    if function == "linear_exact":
-        return Ramp.between((c - w / 2, c + w / 2), (lo, hi))
-    if w == 1:
-        slope = _STEP_SLOPE * (hi - lo)
-        return Ramp(slope, -slope * (c - 0.5 + _STEP_HALF_WIDTH), lo, hi)
-    return Ramp.between((c - 0.5 - (w - 1) / 2, c - 0.5 + (w - 1) / 2), (lo, hi))
+    return ramp_of(c, w, function, check_range(*out_range, name="out_range"))
 
 
 def _level_and_width(level: float | None, width: float | None, preset: str | None) -> tuple[float, float]:

@@ -33,6 +33,7 @@ from fastprep.pipeline.steps import (
     Resize,
     Window,
 )
+from fastprep.pipeline.xray_steps import Collimation, VoiLut
 
 __all__ = [
     "N4",
@@ -41,6 +42,7 @@ __all__ = [
     "BodyMask",
     "Clahe",
     "ClipHu",
+    "Collimation",
     "CropOrPad",
     "CropToMask",
     "DatasetNormalize",
@@ -75,6 +77,7 @@ __all__ = [
     "Resize",
     "Robust",
     "Segment",
+    "VoiLut",
     "WhiteStripe",
     "Window",
     "ZScore",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from fastprep.core.piecewise import Piecewise
 from fastprep.core.ramp import Ramp
+from fastprep.core.voi import VoiTable
 
 #: What barriers measured, by the barrier's number.
 Measured = Mapping[int, Ramp | Piecewise]
@@ -19,10 +20,10 @@ Measured = Mapping[int, Ramp | Piecewise]
 
 @dataclass(frozen=True, repr=False)
 class Later:
-    """``base`` through every map of ``path``: a barrier's by its number, or a kernel with its Ramp."""
+    """``base`` through every map of ``path``: a barrier's by its number, or a kernel with its Ramp or table."""
 
     base: float
-    path: tuple[int | tuple[str, Ramp], ...]
+    path: tuple[int | tuple[str, Ramp | VoiTable], ...]
 
     def __repr__(self) -> str:
         return f"what {self.base:g} becomes"
@@ -31,11 +32,11 @@ class Later:
 Fill = float | Later
 
 
-def mapped(fill: Fill, ramp: Ramp, kernel: str = "ramp") -> Fill:
+def mapped(fill: Fill, function: Ramp | VoiTable, kernel: str = "ramp") -> Fill:
     """The fill after an intensity step."""
     if isinstance(fill, Later):
-        return Later(fill.base, (*fill.path, (kernel, ramp)))
-    return _through(fill, ramp, kernel)
+        return Later(fill.base, (*fill.path, (kernel, function)))
+    return _through(fill, function, kernel)
 
 
 def measured(fill: Fill, number: int) -> Later:
@@ -54,8 +55,8 @@ def told(fill: Fill, maps: Measured) -> float:
     return value
 
 
-def _through(x: float, ramp: Ramp, kernel: str) -> float:
-    if kernel == "ramp":
+def _through(x: float, ramp: Ramp | VoiTable, kernel: str) -> float:
+    if kernel == "ramp" or isinstance(ramp, VoiTable):
         return float(ramp(x))
     # 1 / (1 + exp(-t)) without its overflow.
     return ramp.lo + (ramp.hi - ramp.lo) * (1 + math.tanh((ramp.a * x + ramp.b) / 2)) / 2

@@ -13,8 +13,9 @@ from fastprep.core.grid import Grid
 from fastprep.core.index_map import IndexMap
 from fastprep.core.piecewise import Piecewise
 from fastprep.core.ramp import Ramp
+from fastprep.core.voi import VoiTable
 from fastprep.ops._arrays import view_of
-from fastprep.ops._pointwise import apply_piecewise, apply_ramps
+from fastprep.ops._pointwise import apply_piecewise, apply_ramps, apply_table
 from fastprep.ops._sample import IDENTITY, Box, sample
 from fastprep.pipeline.barriers import BarrierStep
 from fastprep.pipeline.fills import Fill, Later, told
@@ -43,6 +44,8 @@ class Pass:
     post: tuple[Ramp, ...] = (IDENTITY,)
     channels: bool = False
     kernel: str = "ramp"
+    #: Of the kernel "look_up".
+    table: VoiTable | None = None
     #: What lies beyond, one number per post Ramp, in the units of the result; None while every output has a source.
     outside: tuple[Fill, ...] | None = None
     #: Outputs that earlier steps of this pass covered; beyond is outside, wherever the map leads.
@@ -93,6 +96,8 @@ class Pass:
         return now if found is None else replace(now, pre=found.then(self.pre))
 
     def _run(self, x: Any, into: Any) -> Any:
+        if self.table is not None:
+            return apply_table(x, self.table, dtype=self.dtype, into=into)
         if self.bend is not None:
             maps = [self.bend.then(self.pre).then(r) for r in self.post]
             return apply_piecewise(x, maps, dtype=self.dtype, channels=self.channels, into=into)
@@ -142,6 +147,7 @@ class Pass:
             how += ", antialiased" if self.antialias else ""
             how += "" if self.index_map.is_axis_aligned else ", oblique"
             parts.append(f"gather ({how}) to {self.index_map.shape}")
+        parts += [str(self.table)] if self.table is not None else []
         parts += [_ramp_text(r) if self.kernel == "ramp" else "sigmoid" for r in self.post if not r.is_identity]
         kept = self._keeps_values and self.order in (None, 0, ONEHOT)
         parts.append(self.dtype or ("same dtype" if kept else "float"))

@@ -15,6 +15,7 @@ from fastprep.core.grid import Grid
 from fastprep.core.image import Image, Kind
 from fastprep.core.namespace import device_of, dtype_name, host_view, is_torch
 from fastprep.core.ramp import Ramp
+from fastprep.core.voi import Voi
 from fastprep.ops._sample import IDENTITY
 from fastprep.ops.resample_to import resample_to
 from fastprep.pipeline import yaml_form
@@ -165,12 +166,14 @@ class Pipeline:
         kind: Kind = "scalar",
         modality: str | None = None,
         rescale: Ramp = IDENTITY,
+        voi: Voi | None = None,
     ) -> Plan:
         """Compile for a grid: no voxel is needed, and what cannot work fails here.
 
         Where a step looks at the scan first (`look`), the plan tells what follows if it crops nothing, and can't run.
 
-        ``modality`` is the image's (default: the pipeline's) and ``rescale`` what its stored values still need.
+        ``modality`` is the image's (default: the pipeline's), ``rescale`` what its stored values still need, and
+        ``voi`` how a radiograph's file wants it shown.
 
         Raises
         ------
@@ -188,7 +191,7 @@ class Pipeline:
         self._check_modality("image", modality)
         # What is of one scan is not worth keeping.
         make = _make_plan if any(isinstance(step, Found) for step in self.steps) else _cached_plan
-        return make(self, grid, kind, modality or self.modality, rescale)
+        return make(self, grid, kind, modality or self.modality, rescale, voi)
 
     def plan_sequences(self, images: Mapping[str, Image]) -> FusedPlan:
         """The plan of a pipeline that begins with the step `Fuse`, for its sequences; as `plan`, no voxel is needed.
@@ -221,7 +224,8 @@ class Pipeline:
         ArgumentError
             An image of another modality than the pipeline's.
         """
-        return self.plan(image.grid, kind=image.kind, modality=image.modality, rescale=image.rescale)
+        how: dict[str, Any] = {"modality": image.modality, "rescale": image.rescale, "voi": image.voi}
+        return self.plan(image.grid, kind=image.kind, **how)
 
     def look(self, image: Image, mask: Any = None) -> Looked:
         """What the steps in front find on a scan, and the pipeline for it and for labels on its grid.
@@ -374,8 +378,10 @@ def _grids_of(record: Plan | Grid | Mapping[str, Any]) -> tuple[Grid, Grid | Non
         raise ArgumentError(msg) from error
 
 
-def _make_plan(pipeline: Pipeline, grid: Grid, kind: Kind, modality: str | None, rescale: Ramp) -> Plan:
-    return compile_plan(pipeline.steps, Header(grid, kind, modality, rescale), dtype=pipeline.dtype)
+def _make_plan(
+    pipeline: Pipeline, grid: Grid, kind: Kind, modality: str | None, rescale: Ramp, voi: Voi | None
+) -> Plan:
+    return compile_plan(pipeline.steps, Header(grid, kind, modality, rescale, voi), dtype=pipeline.dtype)
 
 
 _cached_plan = lru_cache(maxsize=256)(_make_plan)
@@ -385,8 +391,13 @@ class Header(Image):
     """An image without voxels: all a plan needs to know."""
 
     def __init__(
-        self, grid: Grid, kind: Kind = "scalar", modality: str | None = None, rescale: Ramp = IDENTITY
+        self,
+        grid: Grid,
+        kind: Kind = "scalar",
+        modality: str | None = None,
+        rescale: Ramp = IDENTITY,
+        voi: Voi | None = None,
     ) -> None:
-        known = {"array": None, "grid": grid, "kind": kind, "modality": modality, "rescale": rescale}
+        known = {"array": None, "grid": grid, "kind": kind, "modality": modality, "rescale": rescale, "voi": voi}
         for name, value in known.items():
             object.__setattr__(self, name, value)

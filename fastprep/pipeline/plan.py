@@ -26,6 +26,7 @@ from fastprep.core.image import Image
 from fastprep.core.index_map import IndexMap
 from fastprep.core.namespace import shape_of
 from fastprep.core.ramp import Ramp
+from fastprep.core.voi import Voi, VoiTable
 from fastprep.ops._arrays import empty, view_of
 from fastprep.ops._sample import Box
 from fastprep.pipeline.barriers import BarrierStep
@@ -34,6 +35,7 @@ from fastprep.pipeline.passes import Barrier, Pass, whole_box
 from fastprep.pipeline.run import Known, Run
 from fastprep.pipeline.scan_steps import Found, ScanStep
 from fastprep.pipeline.steps import IntensityStep, InterpolatingStep, MultiWindow, SpatialStep, Step
+from fastprep.pipeline.xray_steps import VoiLut
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,8 @@ def compile_plan(steps: Sequence[Step], image: Image, *, dtype: str | None = Non
                 compiler.add_scan_step(step)
             elif isinstance(step, IntensityStep):
                 compiler.add_intensity(step)
+            elif isinstance(step, VoiLut):
+                compiler.add_voi(step, image.voi)
             elif isinstance(step, BarrierStep):
                 compiler.add_barrier(step)
             elif isinstance(step, SpatialStep):
@@ -163,6 +167,8 @@ class _Compiler:
         self.trimmed = False
         self.mask: Any = None
         self.looks: list[str] = []
+        #: The first step that made other values.
+        self.valued = ""
         if not self.label:
             self.open = replace(self.open, pre=image.rescale)
             self.fill = (image.default_fill,)
@@ -176,19 +182,42 @@ class _Compiler:
     def add_intensity(self, step: IntensityStep) -> None:
         if self.label:
             return
+        self.valued = self.valued or step.name
         if step.kernel != "ramp":
-            self._start_pass()
-            (exponent,) = step.ramps
-            self._name(step)
-            self.open = replace(self.open, kernel=step.kernel, post=(exponent,))
-            self.fill = tuple(mapped(v, exponent, step.kernel) for v in self.fill)
-            self._close()
+            self._alone(step, step.ramps[0], step.kernel)
             return
         self._name(step)
         if isinstance(step, MultiWindow):
             self._split(step.ramps)
         else:
             self._map(*step.ramps)
+
+    def add_voi(self, step: VoiLut, voi: Voi | None) -> None:
+        view = step.view(voi)
+        if self.label or view is None:
+            return
+        if self.valued:
+            msg = f"it maps the values of the file: put it before {self.valued}"
+            raise ConfigError(msg)
+        self.valued = step.name
+        if isinstance(view, VoiTable):
+            self._alone(step, view, view.kernel)
+        elif view.kernel == "sigmoid":
+            self._alone(step, view.ramp, view.kernel)
+        else:
+            self._name(step)
+            self._map(view.ramp)
+
+    def _alone(self, step: Step, function: Ramp | VoiTable, kernel: str) -> None:
+        """A function that is no Ramp, in a pass of its own."""
+        self._start_pass()
+        self._name(step)
+        if isinstance(function, VoiTable):
+            self.open = replace(self.open, kernel=kernel, table=function)
+        else:
+            self.open = replace(self.open, kernel=kernel, post=(function,))
+        self.fill = tuple(mapped(v, function, kernel) for v in self.fill)
+        self._close()
 
     def _map(self, ramp: Ramp) -> None:
         now = self.open
@@ -216,6 +245,7 @@ class _Compiler:
         if self.channels is not None:
             msg = "the image has channels already: put it before them"
             raise ConfigError(msg)
+        self.valued = self.valued or step.name
         self._start_pass()
         number = len(self.passes)
         self.passes.append(Barrier(step, self.open.grid, self.index_map, number))

@@ -17,11 +17,12 @@ from fastprep.core.errors import ArgumentError, ConfigError, FastprepError, Shap
 from fastprep.core.grid import Grid, check_spacing
 from fastprep.core.index_map import GRIDS, IndexMap, check_axcodes
 from fastprep.core.ramp import Ramp
+from fastprep.core.window import kernel_of
 from fastprep.ops.clip_hu import clip_ramp
 from fastprep.ops.deskew import is_straight, orthogonal_grid
 from fastprep.ops.invert import invert_ramp
 from fastprep.ops.multi_window import multi_window_ramps
-from fastprep.ops.window import kernel_of, window_ramp
+from fastprep.ops.window import window_ramp
 from fastprep.pipeline import values
 from fastprep.pipeline.values import number, order_name, sequence, set_fields, several, unknown, whole
 

@@ -16,12 +16,13 @@ from fastprep.testing.phantoms import (
     patient_grid,
     write_demo_cohort,
 )
-from fastprep.testing.xray_phantom import XrayPhantom, xray_phantom
+from fastprep.testing.xray_phantom import Collimator, XrayPhantom, xray_phantom
 
 __all__ = [
     "BRAIN",
     "CHEST",
     "BiasPhantom",
+    "Collimator",
     "Implant",
     "MetalPhantom",
     "XrayPhantom",

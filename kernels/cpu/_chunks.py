@@ -44,7 +44,7 @@ class Voxels(NamedTuple):
 def voxels(x: npt.NDArray[Any], mask: npt.NDArray[Any] | None) -> Voxels:
     """What `chunk` reads ``x`` (B, Z, Y, X) and its mask by."""
     flat, start, sb, *steps = source(x)
-    marks, origin, mb, *jumps = (_EVERYWHERE, 0, 0, 0, 0, 0) if mask is None else source(_as_bytes(mask))
+    marks, origin, mb, *jumps = (_EVERYWHERE, 0, 0, 0, 0, 0) if mask is None else source(as_bytes(mask))
     _, nz, ny, nx = x.shape
     (sz, sy, sx), (mz, my, mx) = steps, jumps
     free = mask is None
@@ -113,7 +113,7 @@ def _read(flat: Any, base: int, step: int, line: Any) -> None:
         line[i] = flat[base + i * step]
 
 
-def _as_bytes(mask: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+def as_bytes(mask: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """A mask as bytes, not zero inside; of one volume for all as one."""
     if mask.itemsize > 1:
         one = mask[:1] if mask.strides[0] == 0 else mask
