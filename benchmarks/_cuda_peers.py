@@ -294,3 +294,27 @@ def cucim_regions(lab: Lab, inputs: Sequence[Any], threshold: int) -> Call:
         return measure.regionprops_table(labels, x, properties=columns)["area"].astype(np.int64)
 
     return over(inputs, call)
+
+
+# CLAHE, denoising, SSIM
+
+
+def cucim_clahe(lab: Lab, inputs: Sequence[Any], size: Sequence[int], clip: float) -> Call:
+    equalize = need(f"{lab.skimage}.exposure").equalize_adapthist
+    return over(inputs, lambda x: equalize(x, kernel_size=list(size), clip_limit=clip, nbins=256))
+
+
+def cucim_clahe_planes(lab: Lab, inputs: Sequence[Any], size: Sequence[int], clip: float) -> Call:
+    equalize, xp = need(f"{lab.skimage}.exposure").equalize_adapthist, lab.xp
+    how = {"kernel_size": list(size), "clip_limit": clip, "nbins": 4096}
+    return over(inputs, lambda x: xp.rint(xp.stack([equalize(v, **how) for v in x]) * 65535).astype(np.uint16))
+
+
+def cucim_tv(lab: Lab, inputs: Sequence[Any], weight: float, iterations: int) -> Call:
+    denoise = need(f"{lab.skimage}.restoration").denoise_tv_chambolle
+    return over(inputs, lambda x: denoise(x, weight=weight, eps=0, max_num_iter=iterations))
+
+
+def cucim_ssim(lab: Lab, inputs: Sequence[Any], other: Any, span: float) -> Call:
+    similarity, xp = need(f"{lab.skimage}.metrics").structural_similarity, lab.xp
+    return over(inputs, lambda x: xp.atleast_1d(xp.asarray(similarity(x, other, data_range=span))))

@@ -45,7 +45,7 @@ oracles: Any = importlib.import_module("oracles")
 Array = npt.NDArray[Any]
 PACKAGES = (
     *("numpy", "numba", "scipy", "SimpleITK", "torch", "monai", "torchio", "scikit-image"),
-    *("connected-components-3d", "pydicom", "nibabel"),
+    *("opencv-python-headless", "connected-components-3d", "pydicom", "nibabel"),
 )
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",

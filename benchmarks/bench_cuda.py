@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import _cuda_components
+import _cuda_enhance
 import _cuda_peers as peers
 import _cuda_statistics
 import _harness as h
@@ -443,6 +444,7 @@ JOBS: dict[str, Callable[[Data], Job]] = {
     "n4-large": _n4_large,
     **_cuda_statistics.JOBS,
     **_cuda_components.JOBS,
+    **_cuda_enhance.JOBS,
     "linear-float16": _linear_half,
     "antialias": _antialias,
     "nearest": _nearest,

@@ -5,9 +5,11 @@ python benchmarks/run.py ramp resample        some
 python benchmarks/run.py bias                 the bias correctors, on an MR scan: a table of their own
 python benchmarks/run.py statistics           percentiles, moments and normalisers, likewise
 python benchmarks/run.py components           connected components, metal and lungs, likewise
+python benchmarks/run.py enhance              CLAHE, denoising and image quality, likewise
 python benchmarks/run.py bias --only poly     jobs of that name, the others as they were measured before
 python benchmarks/run.py --render FILE.json   only the README, from an earlier run
 python benchmarks/run.py --quality            how well the bias correctors do on a phantom, instead of how fast
+python benchmarks/run.py --quality denoise    likewise the denoisers
 
 python benchmarks/run.py --device cuda                       the GPU jobs, on the GPU that is here
 python benchmarks/run.py --device cuda --only linear cubic   some; --output FILE.json keeps the others of that file
@@ -29,7 +31,7 @@ HERE = Path(__file__).resolve().parent
 BENCHES = ("ramp", "resample", "pipeline")
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
 #: Each with a table of its own.
-APART = ("bias", "statistics", "components")
+APART = ("bias", "statistics", "components", "enhance")
 
 
 def main() -> None:
@@ -43,7 +45,9 @@ def main() -> None:
     parser.add_argument("--no-probe", action="store_true", help="no fresh processes: no cold start, no peak memory")
     parser.add_argument("--no-readme", action="store_true", help="leave the README as it is")
     parser.add_argument("--render", type=Path, metavar="JSON", help="render an earlier run, measure nothing")
-    parser.add_argument("--quality", action="store_true", help="judge the bias correctors, time nothing")
+    parser.add_argument(
+        "--quality", nargs="?", const="bias", choices=("bias", "denoise"), help="judge the correctors, time nothing"
+    )
     parser.add_argument(
         "--only", nargs="+", default=[], metavar="JOB", help="measure these jobs alone, and keep the file's others"
     )
@@ -67,13 +71,13 @@ def main() -> None:
         if results.get("device") == "cuda":
             publish_cuda(results, readme=not options.no_readme)
             return
-        if results.get("quality") == "bias":
+        if "quality" in results:
             publish_quality(results, readme=not options.no_readme)
             return
     elif options.quality:
-        quality = importlib.import_module("quality_bias")
+        quality = importlib.import_module(f"quality_{options.quality}")
         results = quality.run(threads=options.threads)
-        write(results, "-quality-bias")
+        write(results, f"-quality-{options.quality}")
         publish_quality(results, readme=not options.no_readme)
         return
     else:
@@ -117,7 +121,7 @@ def publish_cuda(results: dict[str, Any], *, readme: bool) -> None:
 
 def publish_quality(results: dict[str, Any], *, readme: bool) -> None:
     """Print the quality table, and put it into the README."""
-    quality = importlib.import_module("quality_bias")
+    quality = importlib.import_module(f"quality_{results['quality']}")
     table = quality.render(results)
     print(table)
     if readme:

@@ -39,6 +39,8 @@ def set_peer_threads(n: int) -> None:
     """``n`` threads for every peer that has a setting; SciPy, scikit-image and NumPy ufuncs use one."""
     os.environ["OMP_NUM_THREADS"] = str(n)
     with suppress(ImportError):
+        importlib.import_module("cv2").setNumThreads(n)
+    with suppress(ImportError):
         importlib.import_module("SimpleITK").ProcessObject.SetGlobalDefaultNumberOfThreads(n)
     with suppress(ImportError):
         importlib.import_module("torch").set_num_threads(n)
@@ -477,3 +479,19 @@ def skfuzzy_means(values: Array, start: Array, tolerance: float, iterations: int
     data = np.asarray(values, np.float64).reshape(1, -1)
     found = cmeans(data, len(start), 2, tolerance, iterations, init=np.asarray(start))
     return found[0][:, 0], found[1], int(found[5])
+
+
+# OpenCV and scikit-image for contrast
+
+
+def cv2_clahe(array: Array, clip_limit: float, tiles: tuple[int, int]) -> Array:
+    """``createCLAHE`` of a plane of uint8 or uint16; ``tiles`` in the order of the axes, (y, x)."""
+    cv2 = peer("cv2")
+    return np.asarray(cv2.createCLAHE(clip_limit, tiles[::-1]).apply(np.ascontiguousarray(array)))
+
+
+def skimage_clahe(array: Array, clip_limit: float, tiles: Sequence[int]) -> Array:
+    """``equalize_adapthist`` of any number of axes, another rule of clipping, to [0, 1]; tiles by their sizes there."""
+    exposure = peer("skimage.exposure")
+    size = tuple(max(n // t, 1) for n, t in zip(array.shape, tiles, strict=True))
+    return np.asarray(exposure.equalize_adapthist(array, kernel_size=size, clip_limit=clip_limit / 256, nbins=256))
