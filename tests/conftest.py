@@ -6,6 +6,7 @@ for new ones.
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import sys
@@ -39,6 +40,11 @@ _FREE = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, Healt
 settings.register_profile("ci", derandomize=True, max_examples=50, **_FREE)
 settings.register_profile("explore", max_examples=1000, **_FREE)
 settings.load_profile("ci")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What collecting made stays: the collector of garbage need not walk thousands of tests again and again."""
+    gc.freeze()
 
 
 def cuda_is_here() -> bool:

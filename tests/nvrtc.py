@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 WHEEL = "nvidia-cuda-nvrtc"
 
-# Kernels per program: fewer parse the source too often, more leave a core idle at the end.
-_TOGETHER = 8
+# Kernels per program: fewer parse the source, and make what they share, too often; more leave a core idle at the end.
+_TOGETHER = 32
 
 # What ptxas -v says of one kernel. The name is mangled; what is zero may be left out after the registers.
 _REPORT = re.compile(

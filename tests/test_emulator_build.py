@@ -41,14 +41,22 @@ def test_a_source_is_compiled_once_however_many_processes_ask(tmp_path: Path) ->
         _, errors = program.communicate(timeout=120)
         assert program.returncode == 0, errors
     assert sum("-shared" in line for line in log.read_text("utf-8").splitlines()) == 1
-    assert [path.suffix for path in sorted((tmp_path / "cache").iterdir())] == [".so", ".lock"]
+    assert sum("c++-header" in line for line in log.read_text("utf-8").splitlines()) == 1
+    left = sorted(path.name for path in (tmp_path / "cache").rglob("*") if path.is_file())
+    assert [re.sub("-.*[.]so", ".so", name) for name in left] == [
+        "all.hpp",
+        "all.hpp.gch",
+        "all.hpp.gch.lock",
+        "f.so",
+        "f.so.lock",
+    ]
 
 
 def test_a_second_build_only_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASTPREP_EMULATOR_CACHE", str(tmp_path))
     path = build(HALF, ["half<int>"], name="half.cu").path
     assert build(f"{HALF}// other text", ["half<int>"], name="half.cu").path != path
-    monkeypatch.setattr("emulator._build._compile", None)
+    monkeypatch.setattr("emulator._build._run", None)
     assert build(HALF, ["half<int>"], name="half.cu").path == path
 
 

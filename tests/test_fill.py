@@ -26,10 +26,14 @@ def truth(mask, connectivity, planar, largest):
     return filled.reshape(mask.shape)
 
 
+HOWS = ((1, False, -1), (3, False, -1), (2, False, 2), (1, True, -1), (3, True, 1))
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_any_density(backend, put, shape):
-    for mask in random_masks(shape):
-        for how in ((1, False, -1), (3, False, -1), (2, False, 2), (1, True, -1), (3, True, 1)):
+    for i, mask in enumerate(random_masks(shape)):
+        # A GPU runs the halves in turn: emulated it takes a hundred times as long.
+        for how in HOWS[(i + shape[-1]) % 2 :: 2] if backend == "gpu" else HOWS:
             found = made(backend, put, "fill", mask, *how)
             np.testing.assert_array_equal(found, truth(mask, *how), err_msg=str(how))
 

@@ -20,10 +20,14 @@ def truth(mask, connectivity, most, smallest):
     return np.isin(labels, chosen)
 
 
+HOWS = ((3, 1, 0), (1, 2, 0), (2, 5, 3), (3, -1, 4))
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_any_density(backend, put, shape):
-    for mask in random_masks(shape):
-        for how in ((3, 1, 0), (1, 2, 0), (2, 5, 3), (3, -1, 4)):
+    for i, mask in enumerate(random_masks(shape)):
+        # A GPU runs the halves in turn: emulated it takes a hundred times as long.
+        for how in HOWS[(i + shape[-1]) % 2 :: 2] if backend == "gpu" else HOWS:
             found = made(backend, put, "keep", mask, *how)
             np.testing.assert_array_equal(found, truth(mask, *how), err_msg=str(how))
 

@@ -11,7 +11,7 @@ import pytest
 from fastprep import registry
 from fastprep.core.taps import axis_taps
 from fastprep.ops._arrays import view_of
-from fastprep.testing.assertions import assert_same
+from fastprep.testing.assertions import assert_same, to_numpy
 from layouts import LAYOUTS, values
 
 pytestmark = pytest.mark.gpu
@@ -225,3 +225,124 @@ def test_minus_zero_is_no_voxel(gpu, dtype):
     x = np.full((3, 4, 5), -0.0, dtype)
     for backend, mask in (("reference", x), ("cpu", x), ("gpu", view_of(gpu(x)))):
         assert not load(backend, "bounds")(mask).any()
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 9, 40), (2, 1, 9, 40)])
+@pytest.mark.parametrize(("source", "dtype"), [("int16", "float32"), ("float64", "float64")])
+def test_tv(both, source, dtype, shape):
+    # Where an energy is summed otherwise, its last bit is another, and with it at most the last iteration.
+    both("tv", values(shape, source), shape, dtype, 90.0, 0.0, 5, tolerance=1e-5, same_bits=False)
+
+
+@pytest.mark.parametrize("reach", [(0, 0, 0), (1, 1, 1), (0, 2, 2), (1, 3, 2), (4, 9, 3)])
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_median(both, dtype, reach):
+    x = values((2, 3, 9, 40), dtype)
+    both("median", x, x.shape, dtype, reach, tolerance=0)
+    both("median", x[::-1, :, ::2, ::-3], (2, 3, 5, 14), dtype, reach, tolerance=0)
+
+
+@pytest.mark.parametrize("reach", [(0, 0, 0), (1, 2, 3), (2, 0, 5)])
+@pytest.mark.parametrize(("source", "dtype"), [("int16", "float32"), ("float64", "float64")])
+def test_bilateral(both, source, dtype, reach):
+    near = np.random.default_rng(0).random([2 * r + 1 for r in reach], np.float32)
+    x = values((2, 3, 9, 40), source)
+    # exp is each library's own.
+    both("bilateral", x, x.shape, dtype, reach, near, 1e-5, tolerance=1e-5, same_bits=False)
+
+
+NLM = {
+    "plain": [(1, 1, 1), (2, 2, 2), (0, 1, 1), (0, 3, 3), (1, 0, 2)],
+    "rician": [(1, 1, 1), (0, 2, 2)],
+    "compatible": [(1, 1, 1), (0, 1, 1)],
+}
+
+
+@pytest.mark.parametrize(("how", "radius"), [(how, radius) for how, several in NLM.items() for radius in several])
+def test_nlm_of_patches(both, how, radius):
+    x = values((2, 2, 5, 33), "int16")
+    args = (1, 1, 1) if radius[0] else (0, 2, 1), np.array([300.0, 0.0]), 900.0 if how == "compatible" else 1.5
+    kind = how == "rician", how == "compatible"
+    # exp is each library's own.
+    both("nlm", x, x.shape, "float32", radius, *args, *kind, tolerance=1e-5, same_bits=False)
+
+
+@pytest.mark.parametrize(("source", "dtype"), [("float64", "float64"), ("int32", "float32")])
+def test_nlm_of_types(both, source, dtype):
+    """Those that float32 does not hold are told from their first voxel."""
+    x = (values((2, 2, 5, 9), "int16") / 8 + 2.0**20).astype(source)[..., ::-1]
+    both("nlm", x, x.shape, dtype, (0, 1, 1), (1, 1, 1), np.array([40.0, 9.0]), 1.0, False, False, same_bits=False)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_diagonals(both, layout):
+    x = LAYOUTS[layout](values((2, 4, 7, 9), "int16"))
+    for shape in ((2, 1, 2, 3), (2, 4, 2, 9), (2, 4, 7, 3)):
+        # In float64, where the CPU takes float32 to do.
+        both("diagonals", x, shape, "float32", same_bits=False)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float64"])
+def test_errors_and_ssim(gpu, dtype):
+    """Kernels whose answer is numbers: of two volumes, with and without a mask and a map."""
+    a, b = (values((2, 9, 11, 37), dtype, seed)[..., ::-1] for seed in (1, 2))
+    mask = values((2, 9, 11, 37), "bool", 3)
+    weights = tuple(np.full(n, 1 / n) for n in (3, 7, 5))
+    found = {}
+    for backend in ("reference", "cpu", "gpu"):
+        x, y, m = (view_of(gpu(v)) if backend == "gpu" else v for v in (a, b, mask))
+        differ = [one for marks in (m, None) for one in load(backend, "errors")(x, y, marks)]
+        out = np.full(a.shape, 7.0)
+        there = gpu(out) if backend == "gpu" else out
+        args = weights, (1, 3, 2), 105 / 104, 6.5, 58.5
+        alike = load(backend, "ssim")(x, y, *args, view_of(there)) + load(backend, "ssim")(x, y, *args, None)
+        sums = np.array([[d.count, d.total, d.absolute, d.square, d.largest, d.nonfinite] for d in differ])
+        found[backend] = sums, np.array(alike), there.get() if backend == "gpu" else out
+    for backend in ("cpu", "gpu"):
+        for here, truth, scale in zip(found[backend], found["reference"], (found["reference"][0], 1, 1), strict=True):
+            assert (np.abs(here - truth) <= 1e-10 * np.maximum(np.abs(scale), 1)).all()
+
+
+TILES = {
+    "planes": ((2, 1, 40, 51), (1, 3, 2), (1, 14, 26)),
+    "volumes": ((1, 9, 20, 19), (2, 3, 1), (5, 7, 19)),
+    "small": ((1, 3, 7, 6), (3, 4, 6), (1, 2, 1)),
+}
+
+
+@pytest.mark.parametrize("case", TILES)
+@pytest.mark.parametrize(
+    ("dtype", "bins", "ends"),
+    [("uint8", 256, (0, 255)), ("int16", 40, (-3001, 4000)), ("float32", 50, (-400.0, 300.5))],
+)
+def test_tiles(gpu, dtype, bins, ends, case):
+    """Tables, and the blend of them: the same bits on the CPU and the GPU."""
+    shape, tiles, size = TILES[case]
+    x, mask = values(shape, dtype), values(shape, "bool", 1)
+    mask[:, :, :14] = False
+    shapes = ((len(x), int(np.prod(tiles)), bins), np.float32), ((len(x), int(np.prod(tiles))), np.int32)
+    for marks in (None, mask):
+        made = []
+        for backend, move in (("reference", np.asarray), ("cpu", np.asarray), ("gpu", gpu)):
+            arrays = [move(np.full(s, 7, t)) for s, t in (*shapes, (shape, dtype))]
+            given = [None if a is None else view_of(move(a)) for a in (x, marks)]
+            tables, counts, out = map(view_of, arrays)
+            load(backend, "tile_tables")(*given, tiles, size, bins, *ends, 2.0, dtype != "float32", tables, counts)
+            load(backend, "tile_blend")(*given, tables, counts, tiles, size, (0, 0, 0), bins, *ends, out)
+            made.append([to_numpy(a) for a in arrays])
+        for here, there, truth in zip(made[1], made[2], made[0], strict=True):
+            np.testing.assert_array_equal(there, here)
+            np.testing.assert_allclose(here, truth, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("source", "dtype"), [("uint16", "float32"), ("int16", "uint16"), ("int32", "int8")])
+def test_flat_field_and_mend(gpu, source, dtype):
+    x, rng = values((2, 2, 33, 64), source), np.random.default_rng(3)
+    dark, gain = rng.uniform(90, 110, (1, *x.shape[1:])).astype("f4"), rng.uniform(0.5, 2, x.shape).astype("f4")
+    bad = (rng.random((1, *x.shape[1:])) < 0.1).astype(np.uint8)
+    bad[..., 9:20, 20:31] = 1
+    for name, args, kind in (("flat_field", (dark, gain), dtype), ("mend", (bad,), source)):
+        out, other = np.full(x.shape, 3, kind), gpu(np.full(x.shape, 7, kind))
+        load("cpu", name)(x, *args, out)
+        load("gpu", name)(*(view_of(gpu(v)) for v in (x, *args)), view_of(other))
+        np.testing.assert_array_equal(to_numpy(other), out)

@@ -36,11 +36,16 @@ WORKING = {
     "gaussian_bias": "fp.gaussian_bias(x, sigma=20)",
 }
 
+# Each call in a child of one program, which has imported what all of them need, and computed nothing.
 PROGRAM = """
 import ctypes
 import json
+import os
+import sys
+import traceback
 import numpy as np
 import fastprep as fp
+import fastprep.kernels.cpu.ramp
 
 def status(key):
     with open('/proc/self/status') as file:
@@ -49,33 +54,58 @@ def status(key):
 one = (1, 1, 1)
 tilt = np.eye(4)
 tilt[0, 1], tilt[1, 2] = 0.05, 0.1
-# Every compiled variant is loaded first: those for whole arrays and those for parts of them.
-for shape in ((5, 6, 7), (48, 64, 64)):
-    x = np.ones(shape, np.int16)
+
+def peak(call):
+    # Every compiled variant is loaded first: those for whole arrays and those for parts of them.
+    for shape in ((5, 6, 7), (48, 64, 64)):
+        x = np.ones(shape, np.int16)
+        x[::2] *= 3
+        y = eval(call, {'fp': fp, 'one': one, 'tilt': tilt, 'x': x})
+    del x, y
+    ctypes.CDLL(None).malloc_trim(0)
+    before = status('VmRSS')
+    with open('/proc/self/clear_refs', 'w') as file:
+        file.write('5')
+    x = np.ones((96, 256, 256), np.int16)
     x[::2] *= 3
-    y = {call}
-del x, y
-ctypes.CDLL(None).malloc_trim(0)
-before = status('VmRSS')
-with open('/proc/self/clear_refs', 'w') as file:
-    file.write('5')
-x = np.ones((96, 256, 256), np.int16)
-x[::2] *= 3
-x[:, ::3] += 5
-y = {call}
-print(json.dumps([status('VmHWM') - before, x.nbytes, getattr(y, 'corrected', y).nbytes]))
+    x[:, ::3] += 5
+    y = eval(call, {'fp': fp, 'one': one, 'tilt': tilt, 'x': x})
+    return [status('VmHWM') - before, x.nbytes, getattr(y, 'corrected', y).nbytes]
+
+for call in json.loads(sys.stdin.read()):
+    child = os.fork()
+    if child == 0:
+        try:
+            print(json.dumps(peak(call)), flush=True)
+        except BaseException:
+            print(json.dumps(traceback.format_exc()), flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
 """
+
+
+@pytest.fixture(scope="module")
+def peaks():
+    """Of each call: the peak, the bytes of its input and those of its result, or what it failed with."""
+    calls = {**CALLS, **WORKING}
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        input=json.dumps([*calls.values()]),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    return dict(zip(calls, map(json.loads, run.stdout.splitlines()), strict=True))
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peak memory is read from Linux's /proc")
 @pytest.mark.parametrize("name", [*CALLS, *WORKING])
-def test_peak(name, record_property):
-    program = PROGRAM.replace("{call}", {**CALLS, **WORKING}[name])
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    if "clear_refs" in run.stderr:
+def test_peak(peaks, name, record_property):
+    if isinstance(peaks[name], str) and "clear_refs" in peaks[name]:
         pytest.skip("the peak cannot be reset here")
-    assert run.returncode == 0, run.stderr
-    peak, source, result = json.loads(run.stdout)
+    assert not isinstance(peaks[name], str), peaks[name]
+    peak, source, result = peaks[name]
     record_property("peak over input and output", peak / (source + result))
     print(f"{name}: {peak / 2**20:.1f} MiB for {(source + result) / 2**20:.1f} MiB of input and output")  # noqa: T201
     work = 2 * result if name in WORKING else 0

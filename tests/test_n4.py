@@ -134,9 +134,8 @@ def test_voxels_are_those_that_itk_keeps(n, factor):
 
 
 SCANS = [
-    ("t1_head", 4, (6, 6, 4, 4), 0.0, "exact"),
+    ("t1_head", 4, (3, 2, 2, 1), 0.0, "exact"),
     ("t1_head", 4, (50, 50, 50, 50), 1e-3, "itk"),
-    ("t1_head", 1, (1,), 0.0, "exact"),
     ("stroke/T1", 3, (6, 6, 6, 6), 0.0, "exact"),
     ("stroke/T2", 4, (50, 50, 50, 50), 1e-3, "itk"),
     ("stroke/FLAIR", 2, (2, 2, 2), 0.0, "exact"),
@@ -171,8 +170,9 @@ def test_full_resolution_is_the_plain_formula(data):
 PARTS = {
     "a slice": (np.s_[95], True),
     "a slice without a mask": (np.s_[95], False),
-    "thick slices": (np.s_[::6], True),
-    "no mask": (np.s_[::3, ::3, ::3], False),
+    "every voxel": (np.s_[90:94], True),
+    "thick slices": (np.s_[::6, ::2, ::2], True),
+    "no mask": (np.s_[::4, ::4, ::4], False),
 }
 
 
