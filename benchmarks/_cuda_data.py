@@ -34,6 +34,10 @@ class Size:
     heads: int = 8
     large_head: tuple[int, int, int] = (190, 256, 188)
     large_levels: tuple[int, ...] = (50, 50, 50, 50)
+    #: What is enhanced: the edge of a cube, how many planes of what edge, and iterations of the total variation.
+    cube: int = 256
+    planes: tuple[int, int] = (16, 2048)
+    iterations: int = 30
 
 
 SIZES = {
@@ -49,6 +53,9 @@ SIZES = {
         heads=2,
         large_head=(12, 13, 14),
         large_levels=(2, 1),
+        cube=14,
+        planes=(2, 48),
+        iterations=3,
     ),
 }
 

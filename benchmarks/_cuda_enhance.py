@@ -16,12 +16,12 @@ FASTER = Target("peer", 5)
 SIGMA = 20.0
 
 
-def _cube(data: Data, dtype: str, most: int = 256) -> h.Array:
-    """The middle of the CT, half of its columns on each axis at the most."""
-    sizes = [min(most, n) for n in data.host.shape]
+def _cube(data: Data, dtype: str, part: int = 1) -> h.Array:
+    """The middle of the CT, or a part of that along each axis."""
+    sizes = [min(data.size.cube // part, n) for n in data.host.shape]
     start = [(n - m) // 2 for n, m in zip(data.host.shape, sizes, strict=True)]
-    part = tuple(slice(a, a + m) for a, m in zip(start, sizes, strict=True))
-    return np.ascontiguousarray(data.host[part]).astype(dtype)
+    box = tuple(slice(a, a + m) for a, m in zip(start, sizes, strict=True))
+    return np.ascontiguousarray(data.host[box]).astype(dtype)
 
 
 def _copies(data: Data, x: h.Array) -> tuple[list[Any], list[Any]]:
@@ -45,7 +45,7 @@ def _clahe_volume(data: Data) -> Job:
 
 
 def _clahe_planes(data: Data) -> Job:
-    batch, side = (16, 2048) if data.size.batch > 3 else (2, 48)
+    batch, side = data.size.planes
     one = np.resize(data.host[data.host.shape[0] // 2].astype(np.int32) + 1100, (side, side)) * 8
     host = np.stack([one + 16 * k for k in range(batch)]).astype(np.uint16)
     planes, natives = _copies(data, host)
@@ -76,7 +76,7 @@ def _nlm(data: Data) -> Job:
 def _tv(data: Data) -> Job:
     host = _cube(data, "float32")
     volumes, natives = _copies(data, host)
-    iterations = 30 if data.size.batch > 3 else 3
+    iterations = data.size.iterations
     contestants = [
         Contestant(
             "fastprep",
@@ -101,7 +101,7 @@ def _median(data: Data) -> Job:
 
 
 def _ssim(data: Data) -> Job:
-    host = _cube(data, "float32", 128)
+    host = _cube(data, "float32", 2)
     other = host + SIGMA * np.random.default_rng(0).standard_normal(host.shape, np.float32)
     volumes, natives = _copies(data, host)
     (second, *_), (other_native, *_) = _copies(data, other.astype(np.float32))
