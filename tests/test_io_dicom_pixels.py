@@ -226,6 +226,26 @@ def test_detector_spacing_is_said(tmp_path: Path) -> None:
         assert read_dicom(tmp_path / "x").spacing == (0.14, 0.15)
 
 
+@pytest.mark.parametrize(
+    ("orientation", "axcodes"),
+    [
+        (["L", "F"], ("I", "L")),
+        (["R", "FP"], ("I", "R")),
+        (["P", "F"], ("I", "P")),
+        (["L", "R"], ("A", "R")),
+        (["L"], ("A", "R")),
+        (["LE", "X"], ("A", "R")),
+        ("", ("A", "R")),
+    ],
+)
+def test_patient_orientation_turns_the_grid(tmp_path: Path, orientation: object, axcodes: tuple[str, str]) -> None:
+    pixels = radiograph(tmp_path / "x", PatientOrientation=orientation, PixelSpacing=[0.2, 0.1])
+    image, _ = read_series([tmp_path / "x"])
+    assert image.grid.axcodes == axcodes and image.spacing == (0.2, 0.1)
+    np.testing.assert_array_equal(image.array, pixels)
+    assert np.isclose(abs(np.linalg.det(image.grid.affine[:3, :3])), 0.02)
+
+
 def test_windows_are_reported_and_not_applied(tmp_path: Path) -> None:
     pixels = radiograph(tmp_path / "x", WindowCenter=[500, 40], WindowWidth=[800, 400], PixelSpacing=[1, 1])
     image, info = read_series([tmp_path / "x"])

@@ -1,7 +1,8 @@
 """From the planes of a series to one grid: order, affine, and what is wrong with it.
 
 Everything is decided by ImagePositionPatient and ImageOrientationPatient; file names, InstanceNumber,
-SliceLocation and the gantry tilt tag are not believed. LPS becomes RAS here.
+SliceLocation and the gantry tilt tag are not believed. A radiograph has neither, but PatientOrientation. LPS becomes
+RAS here.
 
 Tolerances: gaps are equal within 1 % of the spacing, or 0.01 mm where that is more (never beyond 10 %); planes are
 parallel within 1e-4 per direction cosine; a stack is tilted when its direction is more than 0.1 degrees off the
@@ -27,6 +28,8 @@ Irregular = Literal["refuse", "keep", "resample"]
 Plane = tuple[Header, Frame]
 _Array = npt.NDArray[np.float64]
 
+#: The letters of PatientOrientation as directions in RAS.
+_SIDES = {"R": (1, 0, 0), "L": (-1, 0, 0), "A": (0, 1, 0), "P": (0, -1, 0), "H": (0, 0, 1), "F": (0, 0, -1)}
 _PARALLEL = 1e-4
 _TILT_DEGREES = 0.1
 _REMEDY = 'Use --irregular resample on the command line; in Python read it with irregular="resample"'
@@ -47,7 +50,7 @@ class Stack:
 
 
 def flat_stack(plane: Plane) -> Stack:
-    """An image without a place in the patient, a radiograph: a 2-D grid from (0, 0, 0)."""
+    """An image without a place in the patient, a radiograph: a 2-D grid from (0, 0, 0), turned as the file tells."""
     header, frame = plane
     spacing: tuple[float, ...] = (1.0, 1.0)
     notes: tuple[str, ...] = ("no pixel spacing in the file: 1 mm assumed",)
@@ -58,7 +61,26 @@ def flat_stack(plane: Plane) -> Stack:
         spacing = _positive(header, frame.imager_spacing)
         notes = ("spacing is ImagerPixelSpacing: millimetres at the detector",)
     grid = Grid.from_spacing((header.rows, header.columns), spacing)
+    turned = _turned(header.sides)
+    if turned is not None:
+        affine = np.eye(4)
+        affine[:3, :3] = turned * [*spacing, 1.0]
+        grid = Grid(grid.shape, affine)
     return Stack((plane,), grid, 0.0, None, notes)
+
+
+def _turned(sides: Sequence[str]) -> _Array | None:
+    """Directions of the axes (y, x) and their normal in RAS, from where rows and columns run; None if that is not said.
+
+    Of two letters the first is the larger part: "FP" is towards the feet.
+    """
+    letters = [side[:1] for side in sides]
+    if len(letters) != 2 or any(letter not in _SIDES for letter in letters):
+        return None
+    along_rows, along_columns = (np.array(_SIDES[letter], np.float64) for letter in letters)
+    if along_rows @ along_columns:
+        return None
+    return np.stack([along_columns, along_rows, np.cross(along_columns, along_rows)], axis=1)
 
 
 def stack(planes: Sequence[Plane], irregular: Irregular) -> Stack:

@@ -40,6 +40,7 @@ _STUDY_UID = 0x0020000D
 _SERIES_UID = 0x0020000E
 _SERIES_NUMBER = 0x00200011
 _POSITION = 0x00200032
+_PATIENT_ORIENTATION = 0x00200020
 _ORIENTATION = 0x00200037
 _SAMPLES = 0x00280002
 _PHOTOMETRIC = 0x00280004
@@ -75,7 +76,8 @@ _WANTED = [
     _IMAGE_TYPE, _MODALITY, _THICKNESS, _SPACING_BETWEEN, _IMAGER_SPACING, _STUDY_UID, _SERIES_UID, _SERIES_NUMBER,
     _POSITION, _ORIENTATION, _SAMPLES, _PHOTOMETRIC, _FRAMES, _ROWS, _COLUMNS, _PIXEL_SPACING, _BITS_ALLOCATED,
     _BITS_STORED, _HIGH_BIT, _SIGNED, _WINDOW_CENTER, _WINDOW_WIDTH, _INTERCEPT, _SLOPE, _LUT_SEQUENCE, _SHARED_GROUPS,
-    _FRAME_GROUPS, _VOI_FUNCTION, _VOI_LUT_SEQUENCE, _PRESENTATION_SHAPE, *_PHASES,
+    _FRAME_GROUPS, _VOI_FUNCTION, _VOI_LUT_SEQUENCE, _PRESENTATION_SHAPE, _PATIENT_ORIENTATION,
+    *_PHASES,
 ]  # fmt: skip
 
 # warnings.catch_warnings changes the whole process: two of ours at once could leave the filters altered.
@@ -125,6 +127,8 @@ class Header:
     lut: Lut | None
     #: Those that cannot be read as what is wrong with them.
     voi_luts: tuple[Lut | str, ...]
+    #: Where rows and columns run, in letters: PatientOrientation, which radiographs have in place of angles.
+    sides: tuple[str, ...]
     #: PresentationLUTShape.
     shape: str
     notes: tuple[str, ...]
@@ -237,6 +241,7 @@ def _build(path: Path, file: BinaryIO, dataset: Any, caught: list[warnings.Warni
         frames=frames,
         lut=modality_lut(top, signed=signed),
         voi_luts=voi_luts(top, negative=signed or frames[0].intercept < 0),
+        sides=tuple(top.text(_PATIENT_ORIENTATION).upper().split("\\")),
         shape=top.text(_PRESENTATION_SHAPE).upper(),
         notes=tuple(str(w.message) for w in caught),
     )
