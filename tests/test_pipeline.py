@@ -16,23 +16,29 @@ from fastprep.core.errors import ArgumentError, ConfigError, DTypeError, Geometr
 from fastprep.core.ramp import Ramp
 from fastprep.pipeline import (
     N4,
+    Bilateral,
     BodyMask,
+    Clahe,
     ClipHu,
     Collimation,
     CropOrPad,
     CropToMask,
     DatasetNormalize,
+    DenoiseNlm,
+    DenoiseTv,
     Deskew,
     FcmNormalize,
     Flip,
     Fuse,
     GaussianBias,
+    GivenMask,
     HomomorphicBias,
     Invert,
     KdeNormalize,
     LeastSquaresNormalize,
     LocalNormalize,
     LungMask,
+    Median,
     MetalCheck,
     MinMax,
     MultiWindow,
@@ -44,6 +50,7 @@ from fastprep.pipeline import (
     Reorient,
     Resample,
     Rescale,
+    Resize,
     Robust,
     Segment,
     VoiLut,
@@ -79,6 +86,11 @@ FULL = Pipeline(
         Nyul(percentiles=(1, 50, 99), output_range=(0, 1), landmarks=(0, 0.4, 1)),
         DatasetNormalize(mean=-100, std=300, low=-900, high=400),
         LeastSquaresNormalize(standard=(1, 1.5, 2)),
+        Clahe(clip_limit=3, tiles=(2, 4, 4), bins=64, value_range=(-1000, 400), scales=(1, 2), mask=None),
+        DenoiseNlm(patch=(1, 3, 3), distance=2, h=0.5, sigma=20, rician=True),
+        DenoiseTv(weight=10, eps=0, iterations=5),
+        Median(size=(1, 3, 3)),
+        Bilateral(sigma_value=60, sigma_space=1.5),
         VoiLut(index=1),
         ClipHu(preset="lung"),
         MultiWindow(("lung", (40, 400)), out_range=(0, 255)),
@@ -86,12 +98,20 @@ FULL = Pipeline(
         Rescale(0.5, 3),
         Flip((0, -1)),
         CropOrPad((8, 8, 8), fill=7),
+        Resize(shape=(9, 9, 9), keep_aspect=False, antialias=False, order="nearest"),
         Window(level=40, width=400, function="linear"),
     ],
     name="everything",
     description="each step once",
     modality="CT",
     dtype="float16",
+)
+
+MASKS = (
+    BodyMask(threshold=-300, write=False),
+    LungMask(threshold=None, closing_mm=5),
+    Collimation(write=False),
+    GivenMask(of="lungs"),
 )
 
 
@@ -104,12 +124,12 @@ def image(dtype: str = "int16", **how: Any) -> fp.Image:
 
 
 def test_yaml_round_trip():
-    assert {type(s) for s in FULL.steps} == set(STEPS.values()) - {Fuse, BodyMask, LungMask, Collimation}
+    assert {type(s) for s in FULL.steps} == set(STEPS.values()) - {Fuse, BodyMask, LungMask, Collimation, GivenMask}
     sequences = {"t1": {"match": "*T1*", "steps": [s.to_dict() for s in FULL.steps[2:8]]}, "pd": {}}
     fused = Pipeline(
         [Fuse(sequences=sequences, onto="pd", method="weighted", weights=(1, 2), tolerance=9, order="cubic")]
     )
-    masks = [Pipeline([BodyMask(threshold=-300, write=False)]), Pipeline([LungMask(threshold=None, closing_mm=5)])]
+    masks = [Pipeline([step]) for step in MASKS]
     for pipeline in (FULL, fused, *masks, Pipeline([]), *map(Pipeline.load, presets())):
         text = pipeline.to_yaml()
         again = Pipeline.from_yaml(text)
@@ -186,7 +206,7 @@ def test_hash_tells_behaviours_apart():
     ("text", "match"),
     [
         ("steps: [resampel: {spacing: [1, 1, 1]}]", "step 1: unknown step 'resampel': did you mean 'resample'"),
-        ("steps: [qqq]", "unknown step 'qqq': expected one of body_mask"),
+        ("steps: [qqq]", "unknown step 'qqq': expected one of bilateral"),
         ("steps: [resample: {spacng: [1, 1, 1]}]", "unknown key of 'resample' 'spacng': did you mean 'spacing'"),
         ("steps: [deskew: {antialias: true}]", "unknown key of 'deskew' 'antialias'"),
         ("stepz: []", "unknown key 'stepz': did you mean 'steps'"),
@@ -297,6 +317,10 @@ def test_modality():
     with pytest.raises(ArgumentError, match="image of modality MR for a pipeline made for CT"):
         ct(image(modality="MR"))
     assert ct(image()).modality == "CT"
+    xray = Pipeline([Window(40, 400)], modality="XR")
+    assert [xray(image(modality=m)).modality for m in ("CR", "DX", "MG", None)] == ["CR", "DX", "MG", "XR"]
+    with pytest.raises(ArgumentError, match="image of modality CT for a pipeline made for XR"):
+        xray(image(modality="CT"))
     assert Pipeline([Window(40, 400)])(image(modality="MR")).modality == "MR"
 
 

@@ -30,7 +30,7 @@ _STEP, _FULL_STEP, _FLAT, _ONE_VALUE = 0.04, 0.2, 0.3, 0.0015
 #: Of the rows that a line crosses: those with a step, of a blade and of a shutter, and those with one the other way.
 _ALONG, _ALONG_SHUTTER, _AGAINST = 0.5, 0.8, 0.1
 #: How much of the contrast a step has at least, in most of the rows that have any.
-_SHARP, _ALONG_SHARP = 0.5, 0.9
+_SHARP, _ALONG_SHARP = 0.5, 0.88
 #: A bright strip so narrow is in the penumbra of its blade and need not be flat, but its step has to go all along.
 _NARROW, _ALONG_NARROW, _BRIGHT = 0.04, 0.9, 0.9
 #: Candidates of each side that are looked at, so many pixels apart, with a step along so much of them at least.
@@ -231,7 +231,7 @@ def _along(shares: _Array, borders: dict[str, Border], side: str) -> float:
     # The edge of a lung or of the heart leaves a line, or takes its time: here all of the contrast is in one step.
     inner = np.stack([x[rows, np.clip(columns + d, 0, m - 1)] for d in range(_PENUMBRA, _PENUMBRA + _REACH)])[:, there]
     contrast = border.sign * (border.level - inner.mean(axis=0))
-    tells = contrast > max(2 * _STEP, float(np.median(contrast)))
+    tells = contrast > 2 * _STEP
     sharp = np.mean(step[tells] > _SHARP * contrast[tells]) if tells.any() else 0.0
     wanted = _ALONG_SHUTTER if border.sign < 0 else _ALONG
     return float(min(with_step / wanted, sharp / _ALONG_SHARP))

@@ -12,6 +12,8 @@ from fastprep.core.ramp import Ramp
 from fastprep.core.voi import Voi
 
 Kind = Literal["scalar", "label"]
+#: DICOM's words for radiographs; a pipeline for all of them is made for "XR".
+RADIOGRAPHS = frozenset({"CR", "DX", "IO", "MG", "PX", "RF", "RG", "XA"})
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 from fastprep.core.errors import ArgumentError, ReadError, SeriesError
-from fastprep.core.image import Image
+from fastprep.core.image import RADIOGRAPHS, Image
 from fastprep.core.voi import Voi
 from fastprep.io.describe import Description
 from fastprep.io.dicom_geometry import Irregular, Stack, flat_stack, stack
-from fastprep.io.dicom_header import RADIOGRAPHS, Header, hash_uid, image_files, read_headers
+from fastprep.io.dicom_header import Header, hash_uid, image_files, read_headers
 from fastprep.io.dicom_luts import voi_of
 from fastprep.io.dicom_volume import blend_planes, decode_volume, volume_format
 

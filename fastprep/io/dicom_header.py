@@ -20,12 +20,11 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from fastprep.core.errors import ReadError
+from fastprep.core.image import RADIOGRAPHS
 from fastprep.io._extras import require
 from fastprep.io.dicom_luts import Lut, modality_lut, voi_luts
 from fastprep.io.dicom_values import Values
 
-#: Modalities of DICOM whose pictures are shadows: intensities to be seen, not quantities.
-RADIOGRAPHS = frozenset({"CR", "DX", "IO", "MG", "PX", "RF", "RG", "XA"})
 _PREAMBLE = 132
 DEFLATED = "1.2.840.10008.1.2.1.99"
 _MOST_FRAMES = 1 << 20

@@ -12,7 +12,7 @@ from typing import Any
 
 from fastprep.core.errors import ArgumentError, ConfigError, GeometryError
 from fastprep.core.grid import Grid
-from fastprep.core.image import Image, Kind
+from fastprep.core.image import RADIOGRAPHS, Image, Kind
 from fastprep.core.namespace import device_of, dtype_name, host_view, is_torch
 from fastprep.core.ramp import Ramp
 from fastprep.core.voi import Voi
@@ -212,7 +212,8 @@ class Pipeline:
         return compile_fused(self.fuse, self.steps[1:], images, dtype=self.dtype)
 
     def _check_modality(self, what: str, modality: str | None) -> None:
-        if self.modality and modality and modality != self.modality:
+        wanted = RADIOGRAPHS if self.modality == "XR" else {self.modality}
+        if self.modality and modality and modality not in {self.modality, *wanted}:
             msg = f"{what} of modality {modality} for a pipeline made for {self.modality}"
             raise ArgumentError(msg)
 
