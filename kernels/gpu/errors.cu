@@ -2,11 +2,10 @@
 //
 // Bytes: a, b and the mask once; the floor is those over the memory's bandwidth. Integers of 8 and 16 bits are summed
 // exactly. Threads, and then blocks, are put together in a fixed order: the same bits on every run.
-#include "chunks.cuh"
+#include "rows.cuh"
 
 constexpr int ERRORS_VOXELS = 64;
 constexpr int ERRORS_AT_ONCE = 2;
-constexpr int ERRORS_WARPS = CHUNK_THREADS / 32;
 constexpr float64 LARGEST = 1.7976931348623157e308;
 
 struct ErrorsJob {
@@ -92,18 +91,6 @@ struct Sums<int16> : ExactSums<int16> {};
 template <>
 struct Sums<uint16> : ExactSums<uint16> {};
 
-// All threads' rows as one, which thread 0 writes.
-template <class F>
-__device__ __forceinline__ void gather(Row<F> mine, void* rows, uint32 at) {
-    __shared__ Row<F> warps[ERRORS_WARPS];
-    for (int32 lanes = 16; lanes > 0; lanes /= 2) mine.take(mine.below(lanes));
-    if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = mine;
-    __syncthreads();
-    if (threadIdx.x != 0) return;
-    for (int32 w = 1; w < ERRORS_WARPS; w++) mine.take(warps[w]);
-    static_cast<Row<F>*>(rows)[at] = mine;
-}
-
 // ``sums`` of the voxels inside of one chunk of a volume, as `each_inside` goes through it.
 template <class T>
 __device__ __forceinline__ void each_pair(const ErrorsJob& job, int64 volume, int64 chunk, Sums<T>& sums) {
@@ -161,19 +148,9 @@ errors(const __grid_constant__ ErrorsJob job) {
     gather(sums.row(), job.voxels.one.out, block);
 }
 
-struct MergeJob {
-    const void* rows;
-    void* out;
-    int64 count;  // rows of a volume
-};
-
 // The rows of a volume as one, in one block.
 template <class F>
 __global__ void __launch_bounds__(CHUNK_THREADS)
 merge(const __grid_constant__ MergeJob job) {
-    const uint32 block = blockIdx.x;
-    const Row<F>* const rows = static_cast<const Row<F>*>(job.rows) + block * job.count;
-    Row<F> mine{};
-    for (int64 i = threadIdx.x; i < job.count; i += CHUNK_THREADS) mine.take(rows[i]);
-    gather(mine, job.out, block);
+    gather_rows(Row<F>{}, job, blockIdx.x);
 }

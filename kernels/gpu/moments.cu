@@ -3,10 +3,9 @@
 // Bytes: x and the mask once; the floor is those over the memory's bandwidth. A thread takes sums about the first value
 // it meets, so that no large mean costs digits; integers of 8 and 16 bits are summed exactly. Threads, and then blocks,
 // are put together in a fixed order (Chan, Golub, LeVeque 1983): the same bits on every run.
-#include "chunks.cuh"
+#include "rows.cuh"
 
 constexpr int MOMENTS_VOXELS = 64;
-constexpr int MOMENTS_WARPS = CHUNK_THREADS / 32;
 constexpr float64 LARGEST = 1.7976931348623157e308;
 
 struct MomentsJob {
@@ -147,18 +146,6 @@ struct Sums<T, true> {
     }
 };
 
-// All threads' rows as one, which thread 0 writes.
-template <class F>
-__device__ __forceinline__ void gather(Row<F> mine, void* rows, uint32 at) {
-    __shared__ Row<F> warps[MOMENTS_WARPS];
-    for (int32 lanes = 16; lanes > 0; lanes /= 2) mine.take(mine.below(lanes));
-    if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = mine;
-    __syncthreads();
-    if (threadIdx.x != 0) return;
-    for (int32 w = 1; w < MOMENTS_WARPS; w++) mine.take(warps[w]);
-    static_cast<Row<F>*>(rows)[at] = mine;
-}
-
 template <class T>
 __global__ void __launch_bounds__(CHUNK_THREADS)
 moments(const __grid_constant__ MomentsJob one, const Jobs<MomentsJob> jobs) {
@@ -170,20 +157,11 @@ moments(const __grid_constant__ MomentsJob one, const Jobs<MomentsJob> jobs) {
     gather(sums.row(), job.voxels.one.out, block);
 }
 
-struct MergeJob {
-    const void* rows;
-    void* out;
-    int64 count;  // rows of a volume
-};
-
 // The rows of a volume as one, in one block.
 template <class F>
 __global__ void __launch_bounds__(CHUNK_THREADS)
 merge(const __grid_constant__ MergeJob one, const Jobs<MergeJob> jobs) {
     uint32 block;
     const MergeJob& job = find_job(one, jobs, block);
-    const Row<F>* const rows = static_cast<const Row<F>*>(job.rows) + block * job.count;
-    Row<F> mine = Row<F>::none();
-    for (int64 i = threadIdx.x; i < job.count; i += CHUNK_THREADS) mine.take(rows[i]);
-    gather(mine, job.out, block);
+    gather_rows(Row<F>::none(), job, block);
 }
