@@ -9,7 +9,7 @@ import pytest
 
 import clahe_cases
 import fastprep as fp
-from fastprep.core.tiles import mirrored, tiles_of
+from fastprep.core.tiles import tiles_of
 from fastprep.ops._arrays import view_of
 from fastprep.testing.assertions import to_numpy
 from layouts import LAYOUTS, values
@@ -93,13 +93,6 @@ def test_large_tiles_of_few_values(backend, put):
         tables, counts = run(backend, put, x, None, *job)
         assert counts.sum() == np.prod(tiles) * np.prod(job[1])
         np.testing.assert_array_equal(tables, run("reference", np.asarray, x, None, *job)[0])
-
-
-def test_mirrored_is_numpys_reflect():
-    for n in (1, 2, 3, 7):
-        for more in (0, 1, 5, 30):
-            expected = np.pad(np.arange(n), (0, more), mode="reflect") if n > 1 else np.zeros(n + more, int)
-            np.testing.assert_array_equal(mirrored(n + more, n), expected)
 
 
 def test_any_number_of_threads():

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastprep.core.border import mirrored
+
 #: A coordinate this close to a boundary or a tie is on it: 0.1 * 3 must not fall beside 0.3.
 _SNAP = 9
 _POLE = math.sqrt(3.0) - 2.0
@@ -61,7 +63,7 @@ def _interpolate(
         # On a voxel the other tap has no weight: it is the same voxel, so that no NaN reaches in from beside it.
         return _clamp(np.stack([base, base + (t > 0)]), n), np.stack([1 - t, t])
     w0, w1, w3 = (1 - t) ** 3 / 6, (3 * t**3 - 6 * t**2 + 4) / 6, t**3 / 6
-    return _mirror(np.stack([base - 1, base, base + 1, base + 2]), n), np.stack([w0, w1, 1 - w0 - w1 - w3, w3])
+    return mirrored(np.stack([base - 1, base, base + 1, base + 2]), n), np.stack([w0, w1, 1 - w0 - w1 - w3, w3])
 
 
 def _convolve(
@@ -75,7 +77,7 @@ def _convolve(
     """Taps on a signal convolved with ``kernel``, as taps on the signal itself; equal indices merged."""
     reach = np.arange(kernel.size) - kernel.size // 2
     spread = (index[:, None, :] + reach[:, None]).reshape(-1, index.shape[1]).astype(np.float64)
-    spread_index = _mirror(spread, n) if mirror else _clamp(spread, n)
+    spread_index = mirrored(spread, n) if mirror else _clamp(spread, n)
     spread_weight = (weight[:, None, :] * kernel[:, None]).reshape(spread.shape)
     low = spread_index.min(axis=0)
     width = int((spread_index.max(axis=0) - low).max()) + 1
@@ -100,12 +102,3 @@ def _spline_prefilter() -> npt.NDArray[np.float64]:
 
 def _clamp(index: npt.NDArray[np.float64], n: int) -> npt.NDArray[np.int64]:
     return np.clip(index, 0, n - 1).astype(np.int64)
-
-
-def _mirror(index: npt.NDArray[np.float64], n: int) -> npt.NDArray[np.int64]:
-    """Reflection about the centres of the first and last voxel: -1 is 1, n is n - 2."""
-    if n == 1:
-        return np.zeros(index.shape, dtype=np.int64)
-    period = 2 * n - 2
-    folded = np.mod(index, period).astype(np.int64)
-    return np.where(folded >= n, period - folded, folded)

@@ -33,17 +33,6 @@ def tiles_of(shape: Sequence[int], tiles: Sequence[int]) -> tuple[tuple[int, ...
     return tuple(1 if one else t for t, one in zip(tiles, same, strict=True)), size
 
 
-def mirrored(length: int, n: int) -> npt.NDArray[np.int64]:
-    """Which of ``n`` voxels lies at each of the first ``length`` places: beyond the end they run back from it.
-
-    The last is not repeated, 0 1 2 3 | 2 1 0 1 2: what OpenCV calls REFLECT_101.
-    """
-    if n == 1:
-        return np.zeros(length, np.int64)
-    at = np.arange(length) % (2 * n - 2)
-    return np.minimum(at, 2 * n - 2 - at)
-
-
 def places(n: int, origin: int, size: int, tiles: int) -> Places:
     """Where ``n`` voxels from ``origin`` on lie among tiles, in float32 as OpenCV has it."""
     at = np.arange(origin, origin + n).astype(np.float32) * (np.float32(1) / np.float32(size)) - np.float32(0.5)

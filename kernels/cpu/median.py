@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastprep.core.border import mirrored_with_ends
 from fastprep.core.threads import run_slabs
 from fastprep.kernels.cpu._compare import BLOCK, compare
 from fastprep.kernels.cpu._network import median_program
@@ -35,7 +36,7 @@ def median(x: npt.NDArray[Any], out: npt.NDArray[Any], reach: tuple[int, ...]) -
         return
     values = native(x)
     nx, (depth, high, width) = x.shape[3], (2 * r + 1 for r in reach)
-    near = tuple(_mirrored(n, r) for n, r in zip(x.shape[1:], reach, strict=True))
+    near = tuple(mirrored_with_ends(np.arange(-r, n + r), n) for n, r in zip(x.shape[1:], reach, strict=True))
     rows = out.view(values.dtype).reshape(-1, nx)
     if depth * high * width <= _MOST:
         given = tuple(source(values))
@@ -63,12 +64,6 @@ def _spread_nan(x: npt.NDArray[Any], out: npt.NDArray[Any], reach: tuple[int, ..
             grown[:-s] |= line[s:]
         odd = wide
     out[odd] = np.nan
-
-
-def _mirrored(n: int, r: int) -> npt.NDArray[np.int64]:
-    """What is read at -r ... n + r - 1, however far beyond the border that is."""
-    index = np.arange(-r, n + r) % (2 * n)
-    return np.where(index < n, index, 2 * n - 1 - index)
 
 
 @jit

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastprep.core.border import mirrored_with_ends
 from fastprep.core.threads import run_slabs
 from fastprep.kernels.cpu._numba import jit, source
 from fastprep.kernels.cpu._pairs import alike
@@ -41,7 +42,7 @@ def ssim(
     seen = [range(n) for n in shape] if out is not None else inner
     (nz, ny), volume = map(len, seen[:2]), math.prod(map(len, inner))
     sums = np.zeros((len(a), nz * ny))
-    mirrored = tuple(_mirrored(n, r) for n, r in zip(shape, reach, strict=True))
+    mirrored = tuple(mirrored_with_ends(np.arange(-r, n + r), n) for n, r in zip(shape, reach, strict=True))
     ends = np.array([(r.start, r.stop) for r in inner])
     # One kind of map is compiled, whether there is one or not.
     maps = np.empty((1, 0, 0, 0), np.float64 if first[0].dtype == np.float64 else np.float32) if out is None else out
@@ -62,12 +63,6 @@ def ssim(
 def _by_rows(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """With rows that lie in memory as they are read."""
     return x if x.strides[3] == x.itemsize or x.shape[3] == 1 else np.ascontiguousarray(x)
-
-
-def _mirrored(n: int, reach: int) -> npt.NDArray[np.int64]:
-    """Which voxel of an axis is at each place from ``-reach`` to ``n + reach``."""
-    place = np.arange(-reach, n + reach) % (2 * n)
-    return np.where(place < n, place, 2 * n - 1 - place)
 
 
 @jit

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastprep.core.border import mirrored
 from fastprep.core.threads import num_threads, run_slabs
-from fastprep.core.tiles import mirrored
 from fastprep.kernels.cpu._bins import bin_line, line_of, readable, rule_of
 from fastprep.kernels.cpu._chunks import as_bytes
 from fastprep.kernels.cpu._numba import jit, source
@@ -55,7 +55,7 @@ def tile_tables(
     rule = rule_of(x.dtype, bins, low, high)
     values = tuple(source(readable(x)))
     marks = tuple(source(np.zeros((1, 1, 1, 1), np.uint8) if mask is None else as_bytes(mask)))
-    z, y, across = (mirrored(t * s, n) for t, s, n in zip(tiles, size, x.shape[1:], strict=True))
+    z, y, across = (mirrored(np.arange(t * s), n) for t, s, n in zip(tiles, size, x.shape[1:], strict=True))
     many = min(max(_ENTRIES // bins, 1), tiles[2])
     where = _Tiles(tiles, size, z, y, across, x.shape[3], many)
     groups = len(x) * tiles[0] * tiles[1] * -(-tiles[2] // many)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastprep.core.tiles import mirrored
+from fastprep.core.border import mirrored
 from fastprep.kernels.reference._bins import bins_of
 
 
@@ -31,7 +31,7 @@ def tile_tables(
     is not 0 no bin holds more than so many times the mean, and what is beyond is shared out among all. ``whole`` rounds
     half to even.
     """
-    where = np.ix_(*(mirrored(t * s, n) for t, s, n in zip(tiles, size, x.shape[1:], strict=True)))
+    where = np.ix_(*(mirrored(np.arange(t * s), n) for t, s, n in zip(tiles, size, x.shape[1:], strict=True)))
     for b, volume in enumerate(x):
         found = bins_of(volume, bins, low, high)
         inside = found.counts if mask is None else found.counts & (mask[b] != 0)

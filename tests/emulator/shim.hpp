@@ -10,7 +10,11 @@
 
 #include <type_traits>
 
+// Kernels are compiled in a hurry; what runs their threads is not.
+#pragma GCC push_options
+#pragma GCC optimize("O2")
 #include "launch.hpp"
+#pragma GCC pop_options
 
 // ---- The dialect
 
