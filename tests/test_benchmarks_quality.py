@@ -77,3 +77,19 @@ def test_a_missing_peer_is_a_line(quality: Any, results: Any, monkeypatch: pytes
 def test_readme_has_the_place(quality: Any) -> None:
     readme = (ROOT / "README.md").read_text()
     assert readme.index(quality.BEGIN) < readme.index(quality.END)
+
+
+def test_every_denoiser_is_judged(quality: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    denoise = importlib.import_module("quality_denoise")
+    all_of = denoise.cases
+    monkeypatch.setattr(denoise, "cases", lambda *how: all_of(*how)[2:])
+    results = denoise.run(plane=(96, 96), seeds=(0,), log=lambda _: None)
+    assert json.loads(json.dumps(results, allow_nan=False)) == results
+    (case,) = results["cases"]
+    rows = {row["name"]: row for row in case["rows"]}
+    assert list(rows) == list(denoise.FILTERS)
+    nothing, blur, means = (rows[name] for name in ("do nothing", "Gaussian blur", "non-local means"))
+    assert nothing["noise"] == 1 and nothing["edges"] == pytest.approx(1, abs=0.02)
+    assert means["noise"] < 0.5 and means["psnr"] > nothing["psnr"] and means["edges"] > blur["edges"]
+    table = denoise.render(results)
+    assert f"| non-local means | {means['psnr']:.2f} |" in table.replace("radiograph, Gaussian, 96x96", "")

@@ -13,6 +13,7 @@ from fastprep.core.grid import Grid
 from fastprep.core.image import Image
 from fastprep.core.ramp import Ramp
 from fastprep.pipeline.barriers import N4
+from fastprep.pipeline.enhance_steps import Clahe, DenoiseNlm, Median
 from fastprep.pipeline.learned_steps import Nyul
 from fastprep.pipeline.mask_steps import LungMask, NormalizeInMask
 from fastprep.pipeline.metal_check import MetalCheck
@@ -35,14 +36,16 @@ _NORMALISERS = (
     PercentileClip(mask=None),
     Nyul(mask=None, landmarks=tuple(map(float, range(11)))),
 )
+#: Of floats alone, as presets have them by then.
+_ENHANCERS = (Clahe(value_range=(0, 200)), Clahe(mask="foreground", value_range=(0, 200)), DenoiseNlm(), Median())
 
 
 def warmup(progress: Callable[[str, float], None] | None = None, *, device: str = "cpu") -> float:
     """Compile what the presets and common dtypes need, into the cache on disk of Numba, or of CuPy for "cuda".
 
     Scans of int16, uint16, uint8 and float32 to float32 and float16 by every interpolation, N4, normalisers and masks
-    of each, labels of 1, 2 and 4 bytes; anything else compiles at its first call. Takes minutes once, and a moment in
-    every later process.
+    of each, CLAHE and denoising of float32, labels of 1, 2 and 4 bytes; anything else compiles at its first call. Takes
+    minutes once, and a moment in every later process.
 
     Parameters
     ----------
@@ -83,6 +86,8 @@ def _jobs() -> Iterator[tuple[str, Pipeline, Image]]:
         tissue = Image(np.random.default_rng(0).normal(100, 10, _SHAPE).astype(scan), grid)
         for normaliser in _NORMALISERS:
             yield f"{scan}: {normaliser.name}", Pipeline((normaliser,)), tissue
+        for enhancer in _ENHANCERS if scan == "float32" else ():
+            yield f"{scan}: {enhancer.name}", Pipeline((enhancer,)), tissue
         if scan != "uint8":
             yield f"{scan}: lungs", Pipeline(_LUNGS), _chest(scan)
     for label in _LABELS:
