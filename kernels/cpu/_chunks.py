@@ -16,6 +16,8 @@ from fastprep.kernels.cpu._numba import jit, source
 CHUNK = 1 << 14
 
 _EVERYWHERE = np.ones(1, np.uint8)
+# As `source` gives a mask: with and without one a kernel is the same, and compiled once.
+_EVERYWHERE.setflags(write=False)
 
 
 class Voxels(NamedTuple):

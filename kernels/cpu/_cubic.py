@@ -59,8 +59,10 @@ def cubic(
                 middle = scratch[: row * (yb - ya)].reshape(n_z, yb - ya, x1 - x0)
             low = max(int(index[1][:, ya:yb].min()) - _HALO, 0)
             high = min(int(index[1][:, ya:yb].max()) + 1 + _HALO, n_y)
-            in_plane = (index[1][:, ya:yb] - low, weight[1][:, ya:yb], index[2][:, x0:x1], weight[2][:, x0:x1])
-            along_z = (index[0][:, z0:z1], weight[0][:, z0:z1])
+            parts = (index[1][:, ya:yb] - low, weight[1][:, ya:yb], index[2][:, x0:x1], weight[2][:, x0:x1])
+            # Contiguous as whole ones are: a loop is compiled for one layout.
+            in_plane = [np.ascontiguousarray(table) for table in parts]
+            along_z = [np.ascontiguousarray(table[0][:, z0:z1]) for table in (index, weight)]
             result = out[:, b, z0:z1, ya:yb, x0:x1]
             run_slabs(lambda start, stop: _yx(src, b, low, high, n_x, *in_plane, pre, middle, start, stop), n_z)
             run_slabs(lambda start, stop: _z(middle, *along_z, post, result, start, stop), yb - ya)

@@ -81,6 +81,13 @@ def native(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return x.astype(x.dtype.newbyteorder("="), copy=False)
 
 
+def read_only(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """``x`` as a view that cannot be written: to Numba that is a type, and a loop is compiled for one of the two."""
+    view = x.view()
+    view.setflags(write=False)
+    return view
+
+
 def as_bits(x: npt.NDArray[Any], out: npt.NDArray[Any], outside: float) -> tuple[Source, npt.NDArray[Any], Any]:
     """Input, output and fill of an exact copy: no arithmetic, so bits move as integers of the same width."""
     bits = np.dtype(f"u{out.dtype.itemsize}")

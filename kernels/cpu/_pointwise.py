@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from fastprep.core.threads import run_slabs
 from fastprep.kernels.cpu._half import cast
-from fastprep.kernels.cpu._numba import native
+from fastprep.kernels.cpu._numba import native, read_only
 
 #: Voxels of a chunk: several channels of it stay in the second-level cache, so the input is read once.
 CHUNK = 1 << 15
@@ -45,7 +45,7 @@ def _serial(
 ) -> None:
     for at in range(start, stop, CHUNK):
         end = min(at + CHUNK, stop)
-        piece = np.ascontiguousarray(native(x[at:end]))
+        piece = read_only(np.ascontiguousarray(native(x[at:end])))
         if out.dtype == np.float16:
             wide = np.empty((len(out), end - at), np.float32)
             kernel(piece, wide, ramps)

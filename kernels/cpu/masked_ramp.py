@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from fastprep.core.threads import run_slabs
 from fastprep.kernels.cpu._half import cast
-from fastprep.kernels.cpu._numba import as_compute, compute_dtype, jit, native, put
+from fastprep.kernels.cpu._numba import as_compute, compute_dtype, jit, native, put, read_only
 from fastprep.kernels.cpu._pointwise import CHUNK
 
 
@@ -46,7 +46,7 @@ def masked_ramp(
 
 
 def _flat(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return np.ascontiguousarray(native(x)).reshape(-1)
+    return read_only(np.ascontiguousarray(native(x)).reshape(-1))
 
 
 def _marks(mask: npt.NDArray[Any]) -> npt.NDArray[Any]:
