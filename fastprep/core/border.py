@@ -15,10 +15,10 @@ def mirrored(index: npt.NDArray[Any], n: int) -> _Index:
     if n == 1:
         return np.zeros(index.shape, np.int64)
     at = np.mod(index, 2 * n - 2).astype(np.int64)
-    return np.minimum(at, 2 * n - 2 - at)
+    return np.asarray(np.minimum(at, 2 * n - 2 - at))
 
 
 def mirrored_with_ends(index: npt.NDArray[Any], n: int) -> _Index:
     """About the borders, the end voxels once more, ``b a | a b c d | d c``: SciPy's "reflect"."""
     at = np.mod(index, 2 * n).astype(np.int64)
-    return np.minimum(at, 2 * n - 1 - at)
+    return np.asarray(np.minimum(at, 2 * n - 1 - at))

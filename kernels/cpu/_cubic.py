@@ -59,10 +59,12 @@ def cubic(
                 middle = scratch[: row * (yb - ya)].reshape(n_z, yb - ya, x1 - x0)
             low = max(int(index[1][:, ya:yb].min()) - _HALO, 0)
             high = min(int(index[1][:, ya:yb].max()) + 1 + _HALO, n_y)
-            parts = (index[1][:, ya:yb] - low, weight[1][:, ya:yb], index[2][:, x0:x1], weight[2][:, x0:x1])
-            # Contiguous as whole ones are: a loop is compiled for one layout.
-            in_plane = [np.ascontiguousarray(table) for table in parts]
-            along_z = [np.ascontiguousarray(table[0][:, z0:z1]) for table in (index, weight)]
+            # Contiguous as whole tables are: a loop is compiled for one layout.
+            y_index = np.ascontiguousarray(index[1][:, ya:yb] - low)
+            y_weight = np.ascontiguousarray(weight[1][:, ya:yb])
+            x_index, x_weight = (np.ascontiguousarray(table[2][:, x0:x1]) for table in (index, weight))
+            z_index, z_weight = (np.ascontiguousarray(table[0][:, z0:z1]) for table in (index, weight))
+            in_plane, along_z = (y_index, y_weight, x_index, x_weight), (z_index, z_weight)
             result = out[:, b, z0:z1, ya:yb, x0:x1]
             run_slabs(lambda start, stop: _yx(src, b, low, high, n_x, *in_plane, pre, middle, start, stop), n_z)
             run_slabs(lambda start, stop: _z(middle, *along_z, post, result, start, stop), yb - ya)

@@ -53,7 +53,7 @@ def _slab(
     for row in range(start, stop):
         z, y = row // ny, row % ny
         marks = row_of(labels, z, y, nx, room)
-        begin = np.int64(0)  # a plain 0 is a type of its own, and what is called would be compiled for it, too
+        begin: Any = np.int64(0)  # a plain 0 is a type of its own, and what is called would be compiled for it, too
         while begin < nx:
             end = _until_other(marks, begin, nx)
             label = np.int64(marks[begin])
