@@ -38,6 +38,8 @@ class Size:
     cube: int = 256
     planes: tuple[int, int] = (16, 2048)
     iterations: int = 30
+    #: How far non-local means search.
+    reach: int = 3
 
 
 SIZES = {
@@ -56,6 +58,7 @@ SIZES = {
         cube=14,
         planes=(2, 48),
         iterations=3,
+        reach=1,
     ),
 }
 

@@ -63,13 +63,11 @@ def _clahe_planes(data: Data) -> Job:
 def _nlm(data: Data) -> Job:
     host = _cube(data, "float32")
     volumes, _ = _copies(data, host)
+    how = {"patch": 3, "distance": data.size.reach, "sigma": SIGMA}
     contestants = [
-        Contestant(
-            "fastprep",
-            lambda: peers.over(volumes, lambda x: data.fp.denoise_nlm(x, patch=3, distance=3, sigma=SIGMA)),
-        )
+        Contestant("fastprep", lambda: peers.over(volumes, lambda x: data.fp.denoise_nlm(x, **how))),
     ]
-    name = f"non-local means, {'x'.join(map(str, host.shape))}, patch 3, distance 3"
+    name = f"non-local means, {'x'.join(map(str, host.shape))}, patch 3, distance {data.size.reach}"
     return Job("nlm", name, contestants, host.nbytes, (Target("ms", 40.0),), note="no peer has it on a GPU")
 
 

@@ -78,7 +78,7 @@ def test_every_job_is_measured_and_every_output_agrees(module, whole):
 def test_every_target_is_judged(whole):
     results, _ = whole
     asked = [target for job in results["jobs"] for target in job["targets"]]
-    assert len(asked) == 32
+    assert len(asked) == 40
     assert all(target["got"] is not None for target in asked if target["kind"] != "peer")
 
 
