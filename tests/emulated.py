@@ -121,10 +121,11 @@ class Driver:
         return sum(kind == what for kind, _ in self.log)
 
     def function(self, stem: str, expression: str, device: int) -> tuple[emulator.Module, str]:
-        # Instantiations of one first type are built together: one by one would take long, and all at once too.
-        kind = _first_type(expression)
+        # Instantiations of one first type are built together: one by one would take long, and all at once too. Of those
+        # under sanitizers, which take four times as long, few are asked for.
+        kind = expression if self.sanitize else _first_type(expression)
         if (stem, kind) not in self._modules:
-            alike = [name for name in _compile.instances(stem) if _first_type(name) == kind]
+            alike = [name for name in _compile.instances(stem) if kind in (name, _first_type(name))]
             assert expression in alike, f"{expression} is not among the instances of {stem}"
             text = _compile.text(stem)
             self._modules[stem, kind] = emulator.build(text, alike, name=f"{stem}.cu", sanitize=self.sanitize)
