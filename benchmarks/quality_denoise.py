@@ -169,7 +169,6 @@ def render(results: dict[str, Any]) -> str:
         "Noise left: standard deviation of the error where the truth is flat, as a share of the noisy image's. Edges "
         "left: the filtered gradient along the truth's, at its steepest 5 %; 1 is as sharp as the truth. The blur is "
         "the one whose noise is nearest to that of non-local means. Sigma is known to non-local means; bilateral: "
-        "sigma_value 2.5 sigma, "
-        "sigma_space 1.5; total variation: weight sigma / 2; median of 3."
+        "sigma_value 2.5 sigma, sigma_space 1.5; total variation: weight sigma / 2; median of 3."
     )
     return "\n".join([*lines, "", legend])

@@ -157,9 +157,7 @@ class Job(NamedTuple):
 def job_of(x: Any, mask: Any, how: How) -> Job:
     """The arguments, checked."""
     limit, bins = how.clip_limit, how.bins
-    if isinstance(limit, bool) or not isinstance(limit, numbers.Real) or not limit >= 0:
-        msg = f"clip_limit={limit!r}: expected a number of at least 0; 0 does not limit"
-        raise ArgumentError(msg)
+    check_clip_limit(limit)
     if not _is_whole(bins) or not 2 <= bins <= MOST_BINS:
         msg = f"bins={bins!r}: expected a whole number from 2 to {MOST_BINS}"
         raise ArgumentError(msg)
@@ -168,6 +166,20 @@ def job_of(x: Any, mask: Any, how: How) -> Job:
     name = scan.volumes.dtype.name if how.dtype is None else _number(how.dtype, scan)
     marks = marks_of(scan)
     return Job(scan, marks, levels_of(scan, marks, how.value_range, int(bins), how.nan), name)
+
+
+def check_clip_limit(limit: Any) -> None:
+    """A number of at least 0.
+
+    Raises
+    ------
+    ArgumentError
+        Another.
+    """
+    real: bool = isinstance(limit, numbers.Real) and not isinstance(limit, bool)
+    if not (real and limit >= 0):
+        msg = f"clip_limit={limit!r}: expected a number of at least 0; 0 does not limit"
+        raise ArgumentError(msg)
 
 
 def tables_of(job: Job, tiles: int | Sequence[int], clip_limit: float) -> ClaheTables:

@@ -13,6 +13,7 @@ from fastprep.core.errors import ArgumentError
 from fastprep.core.grid import Grid
 from fastprep.core.image import Image
 from fastprep.ops._arrays import view_of
+from fastprep.ops._clahe import MOST_BINS, check_clip_limit
 from fastprep.pipeline.barriers import Answer, BarrierStep, MaskedStep
 from fastprep.pipeline.run import Finding, Known
 from fastprep.pipeline.values import count, counts, flag, number, positive, sequence, set_fields, several
@@ -38,9 +39,7 @@ class Clahe(MaskedStep):
     def __post_init__(self) -> None:
         super().__post_init__()
         limit = number("clip_limit", self.clip_limit)
-        if limit < 0:
-            msg = f"clip_limit={self.clip_limit!r}: expected a number of at least 0; 0 does not limit"
-            raise ArgumentError(msg)
+        check_clip_limit(limit)
         ends = self.value_range
         if ends is not None:
             low, high = several("value_range", ends, 2)
@@ -55,7 +54,7 @@ class Clahe(MaskedStep):
             self,
             clip_limit=limit,
             tiles=counts("tiles", self.tiles),
-            bins=count("bins", self.bins, least=2, most=65536),
+            bins=count("bins", self.bins, least=2, most=MOST_BINS),
             value_range=ends,
             scales=scales,
             adaptive=flag("adaptive", self.adaptive),

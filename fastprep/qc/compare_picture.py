@@ -12,14 +12,13 @@ import numpy.typing as npt
 
 from fastprep.core.errors import ArgumentError, ShapeError
 from fastprep.core.image import Image
-from fastprep.io._extras import require
-from fastprep.io.atomic import atomic_path
 from fastprep.qc._bins import edges_of
+from fastprep.qc._figure import new_figure, write_figure
 from fastprep.qc._planes import Plane, frame_of, host_of, planes_at
 from fastprep.qc.compare import Comparison, is_one_scale
 
 _Array = npt.NDArray[Any]
-_DPI, _INCHES, _BELOW = 110, 3.4, 3.3
+_INCHES, _BELOW = 3.4, 3.3
 _COLOURS = {"truth": "tab:green", "before": "0.55", "after": "tab:blue"}
 #: Shares of the voxels that are black, white, or of the strongest colour.
 _BLACK, _WHITE, _FULL = 0.5, 99.5, 99.5
@@ -75,10 +74,7 @@ def comparison_picture(
 
     columns = len(arrays) + len(pairs)
     wide, high = _panel(planes, inside.shape)
-    figure = require("matplotlib.figure").Figure(
-        figsize=(max(columns * wide, 11), len(planes) * high + _BELOW), dpi=_DPI, layout="constrained"
-    )
-    canvas = require("matplotlib.backends.backend_agg").FigureCanvasAgg(figure)
+    figure = new_figure(max(columns * wide, 11), len(planes) * high + _BELOW)
     upper, lower = figure.add_gridspec(2, 1, height_ratios=(len(planes) * high, _BELOW))
     rows = upper.subgridspec(len(planes), columns)
     windows = _windows(arrays, inside)
@@ -107,9 +103,7 @@ def comparison_picture(
     _words(figure.add_subplot(parts[2]), comparison)
     if title:
         figure.suptitle(title)
-    with atomic_path(path) as temporary:
-        # Without the writer's version: the same picture has the same bytes.
-        canvas.print_png(temporary, metadata={"Software": None})
+    write_figure(figure, path)
 
 
 def _numbers(x: Any) -> _Array:

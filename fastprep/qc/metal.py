@@ -10,15 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from fastprep.core.errors import ShapeError
-from fastprep.io._extras import require
-from fastprep.io.atomic import atomic_path
+from fastprep.qc._figure import new_figure, write_figure
 from fastprep.qc._planes import Plane, frame_of, host_of, planes_at
 
 if TYPE_CHECKING:
     from fastprep.ops._metal import MetalReport
 
 _Array = npt.NDArray[Any]
-_DPI, _INCHES = 110, 4.0
+_INCHES = 4.0
 #: HU from black to white: soft tissue with what streaks do to it, and bone to metal for the projection.
 _WINDOW, _PROJECTION = (-250.0, 350.0), (-200.0, 2000.0)
 #: Orange, which is on no grey scale, and how much of what lies under it is seen.
@@ -62,10 +61,7 @@ def metal_picture(scan: Any, report: MetalReport, path: str | os.PathLike[str], 
     codes, spacing = frame_of(scan, 3)
     planes = planes_at(_middle(report, stored.shape), stored.shape, codes, spacing if codes else report.spacing)
     planes.sort(key=lambda plane: plane.name)
-    figure = require("matplotlib.figure").Figure(
-        figsize=(2.6 * _INCHES, 2 * _INCHES), dpi=_DPI, layout="constrained", facecolor="white"
-    )
-    canvas = require("matplotlib.backends.backend_agg").FigureCanvasAgg(figure)
+    figure = new_figure(2.6 * _INCHES, 2 * _INCHES)
     places = figure.add_gridspec(2, 3, width_ratios=(1, 1, 0.6))
     shown = iter(((0, 0), (0, 1), (1, 0), (1, 1)))
     for plane in planes:
@@ -83,9 +79,7 @@ def metal_picture(scan: Any, report: MetalReport, path: str | os.PathLike[str], 
     words.text(0, 1, _text(report), va="top", family="monospace", size=8, wrap=True)
     # Its line is there without words, too: it keeps the first row's own titles inside.
     figure.suptitle(title or " ")
-    with atomic_path(path) as temporary:
-        # Without the writer's version: the same picture has the same bytes.
-        canvas.print_png(temporary, metadata={"Software": None})
+    write_figure(figure, path)
 
 
 def _middle(report: MetalReport, shape: Sequence[int]) -> list[int]:

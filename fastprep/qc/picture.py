@@ -9,16 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from fastprep.core.errors import ArgumentError, NonFiniteError, ShapeError
-from fastprep.io._extras import require
-from fastprep.io.atomic import atomic_path
 from fastprep.qc._bins import edges_of
+from fastprep.qc._figure import new_figure, write_figure
 from fastprep.qc._planes import Plane, frame_of, host_of, planes_at
 
 if TYPE_CHECKING:
     from fastprep.ops._bias import BiasField
 
 _Array = npt.NDArray[Any]
-_DPI, _INCHES = 110, 3.2
+_INCHES = 3.2
 
 
 def bias_picture(
@@ -61,10 +60,7 @@ def bias_picture(
     scale = float(np.exp(log_mean))
     planes = _planes(original, inside)
 
-    figure = require("matplotlib.figure").Figure(
-        figsize=(3 * _INCHES, (len(planes) + 0.75) * _INCHES), dpi=_DPI, layout="constrained"
-    )
-    canvas = require("matplotlib.backends.backend_agg").FigureCanvasAgg(figure)
+    figure = new_figure(3 * _INCHES, (len(planes) + 0.75) * _INCHES)
     rows = figure.add_gridspec(len(planes) + 1, 3, height_ratios=[*[1.0] * len(planes), 0.75])
     window = {"cmap": "gray", "vmin": 0.0, "vmax": float(np.percentile(before[inside], 99.5))}
     window["vmin"] = min(0.0, float(before[inside].min()))
@@ -94,9 +90,7 @@ def bias_picture(
     _histograms(figure.add_subplot(rows[len(planes), :]), before[inside], after[inside] * scale)
     if title:
         figure.suptitle(title)
-    with atomic_path(path) as temporary:
-        # Without the writer's version: the same picture has the same bytes.
-        canvas.print_png(temporary, metadata={"Software": None})
+    write_figure(figure, path)
 
 
 def _histograms(axes: Any, before: _Array, after: _Array) -> None:

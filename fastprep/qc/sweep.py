@@ -13,17 +13,16 @@ import numpy.typing as npt
 
 from fastprep.core.errors import ArgumentError
 from fastprep.core.image import Image
-from fastprep.io._extras import require
-from fastprep.io.atomic import atomic_path
 from fastprep.ops.clahe import clahe
 from fastprep.ops.clahe_parameters import clahe_parameters
+from fastprep.qc._figure import new_figure, write_figure
 from fastprep.qc._planes import frame_of, host_of, planes_at
 from fastprep.qc.compare import Figure, aligned, number, own_figures
 
 _Array = npt.NDArray[Any]
 #: Names that pairs of clip limit and tiles go by.
 NAMES = {(1.0, 8): "weak", (2.0, 8): "standard", (3.0, 8): "strong", (4.0, 16): "max"}
-_DPI, _INCHES, _MOST = 110, 3.1, 600
+_INCHES, _MOST = 3.1, 600
 _FIGURES = ("contrast", "edge strength", "noise", "edges over noise", "entropy, bits", "levels")
 _HEADS = ("contrast", "edges", "noise", "edges over noise", "entropy", "levels")
 _CHOSEN = "tab:orange"
@@ -170,10 +169,7 @@ def sweep_picture(sweep: Sweep, path: str | os.PathLike[str], *, title: str = ""
     grid = _places(sweep)
     rows, columns = 1 + max(row for row, _ in grid), 1 + max(column for _, column in grid)
     height = _INCHES * min(max(sweep.before.shape[0] * sweep.aspect / sweep.before.shape[1], 0.4), 1.4)
-    figure = require("matplotlib.figure").Figure(
-        figsize=(columns * _INCHES, rows * (height + 0.5) + 0.4), dpi=_DPI, layout="constrained", facecolor="white"
-    )
-    canvas = require("matplotlib.backends.backend_agg").FigureCanvasAgg(figure)
+    figure = new_figure(columns * _INCHES, rows * (height + 0.5) + 0.4)
     places = figure.add_gridspec(rows, columns)
     ends = [np.percentile(plane, (0.5, 99.5)) for plane in (sweep.before, *(one.plane for one in sweep.settings))]
     low, high = min(float(e[0]) for e in ends), max(float(e[1]) for e in ends)
@@ -190,9 +186,7 @@ def sweep_picture(sweep: Sweep, path: str | os.PathLike[str], *, title: str = ""
             axes.set_title(f"{one.title}: chosen", size=10, color=_CHOSEN, weight="bold")
     figure.supxlabel(fill(f"chosen: {sweep.why}", 38 * columns), size=9)
     figure.suptitle(title or " ")
-    with atomic_path(path) as temporary:
-        # Without the writer's version: the same picture has the same bytes.
-        canvas.print_png(temporary, metadata={"Software": None})
+    write_figure(figure, path)
 
 
 def _places(sweep: Sweep) -> dict[tuple[int, int], Setting | None]:
